@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+/// What one row of the file table says of a file.
+#pragma once
+
+#include <sys/types.h>
+
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "blkio/controller.hpp"
+#include "blkio/result.hpp"
+#include "blkio/types.hpp"
+#include "cgroupfs/grammar.hpp"
+#include "cgroupfs/group.hpp"
+
+namespace blkio::cgroupfs {
+
+class GroupTree;
+
+/// What the files work on. All outlive the files.
+struct FileServices {
+  GroupTree& tree;
+  Controller& controller;
+  Membership& membership;
+  Dialect dialect = Dialect::kDoc;
+  Hierarchy hierarchy = Hierarchy::kTree;
+};
+
+/// The text of a file, as one read(2) of all of it gives it.
+using Show = std::function<std::string(const FileServices&, const Group&)>;
+/// Takes the text of one write(2), not empty, cut at its first NUL.
+using Store =
+    std::function<Result<void>(const FileServices&, Group&, std::string_view, const Writer&)>;
+
+/// In which groups' directories a file is found.
+enum class Place : std::uint8_t { kNowhere, kRoot, kChildren, kEverywhere };
+
+struct Presence {
+  Place in_kernel;
+  Place in_doc;
+};
+
+/// One file; the same row serves every group.
+struct FileRow {
+  std::string_view name;
+  mode_t mode;
+  Presence presence;
+  Show show;    ///< none: reading is EINVAL
+  Store store;  ///< none: writing is EINVAL, even by root through a 0444 file
+  std::size_t max_write_bytes = kMaxWriteBytes;
+};
+
+}  // namespace blkio::cgroupfs

@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: MIT
+# Flags every target of the project is built with.
+add_library(blkio_flags INTERFACE)
+target_compile_options(blkio_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion
+                       -Wnon-virtual-dtor -Woverloaded-virtual)
+
+set(BLKIO_SANITIZE "" CACHE STRING "Sanitizers, as -fsanitize= takes them: address,undefined or thread")
+if(BLKIO_SANITIZE)
+  target_compile_options(blkio_flags INTERFACE -fsanitize=${BLKIO_SANITIZE} -fno-omit-frame-pointer)
+  target_link_options(blkio_flags INTERFACE -fsanitize=${BLKIO_SANITIZE})
+endif()

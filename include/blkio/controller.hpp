@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+/// The ports through which the cgroup files reach the rest of the system.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "blkio/op_counts.hpp"
+#include "blkio/result.hpp"
+#include "blkio/types.hpp"
+
+namespace blkio {
+
+/// What the group files ask of the data plane.
+///
+/// Called on the control thread only. Every call returns when the engine has applied it, so a rule
+/// binds from the moment its write(2) returns. Implemented by control_plane/engine_controller and,
+/// for tests without an engine, by tests/unit/fake_controller.hpp.
+class Controller {
+ public:
+  virtual ~Controller() = default;
+
+  /// True if the device is proxied; rules for any other are ENODEV.
+  virtual bool has_device(DeviceNumber device) const = 0;
+  /// True if proportional weights act on the device (scheduler=bfq).
+  virtual bool has_weights(DeviceNumber device) const = 0;
+
+  /// The root group exists from the start and is never announced.
+  virtual void group_added(GroupId group, GroupId parent) = 0;
+  /// The group has no tasks and no children. Its waiting requests move to `parent`, and so does,
+  /// in Dialect::kDoc, what it has counted (into the parent's recursive view).
+  virtual void group_removed(GroupId group, GroupId parent) = 0;
+
+  /// The group and all its ancestors get to know the device: it has rows in their files from now
+  /// on. Called before the value of a rule is looked at (blk-cgroup.c, blkg_conf_prep).
+  virtual void meet_device(GroupId group, DeviceNumber device) = 0;
+  /// Somebody wrote a throttle rule for the device: the kernel's throttle counters start to count.
+  virtual void start_throttle_counters(DeviceNumber device) = 0;
+  /// per_second: nullopt removes the limit; 0 lets nothing pass. The device has been met.
+  virtual void set_limit(GroupId group, DeviceNumber device, Limit limit,
+                         std::optional<std::uint64_t> per_second) = 0;
+
+  /// Devices the group knows, the one met last first: the order of the rows in all its files.
+  virtual std::vector<DeviceNumber> devices_met(GroupId group) const = 0;
+  /// The group's own count. Lock-free, does not wait for the engine. Zeros if never met.
+  virtual OpCounts counts(GroupId group, DeviceNumber device, Counter counter) const = 0;
+  /// What removed descendants left (Dialect::kDoc); zeros otherwise.
+  virtual OpCounts inherited_counts(GroupId group, DeviceNumber device, Counter counter) const = 0;
+  /// True if the throttle files show rows of this device (the kernel: once any rule was written).
+  virtual bool throttle_counters_started(DeviceNumber device) const = 0;
+  /// Clears the group's own statistics and what removed children left.
+  virtual void reset_stats(GroupId group) = 0;
+};
+
+enum class TaskScope : std::uint8_t {
+  kThread,   ///< `tasks`: the one thread
+  kProcess,  ///< `cgroup.procs`: the whole process the id belongs to
+};
+
+/// Who wrote an id into tasks or cgroup.procs; ids of the daemon's own namespaces.
+struct Writer {
+  pid_t tid = 0;
+  uid_t uid = 0;
+};
+
+/// Which task is in which group, as far as the files ask. Called on the control thread; errors are
+/// the kernel's (ESRCH, EINVAL for kernel threads that must not move, EACCES by the attach rule).
+class Membership {
+ public:
+  virtual ~Membership() = default;
+
+  /// id 0 is the writer itself.
+  virtual Result<void> attach(pid_t id, TaskScope scope, GroupId group, const Writer& writer) = 0;
+  /// Ascending, without duplicates. kProcess lists a process if one of its threads is inside.
+  virtual std::vector<pid_t> members(GroupId group, TaskScope scope) = 0;
+  /// True if rmdir must answer EBUSY. Zombies do not count.
+  virtual bool has_tasks(GroupId group) = 0;
+};
+
+/// What the data plane learns about the issuer of a request.
+struct Issuer {
+  GroupId group = GroupId::kRoot;
+  pid_t tgid = 0;       ///< 0 if not known
+  bool usable = false;  ///< false: a kernel thread, or an id of a foreign pid namespace
+};
+
+/// Called on an engine thread, once per batch of requests that arrived together. Must not block on
+/// anything a task waiting for its I/O could hold.
+class IssuerDirectory {
+ public:
+  virtual ~IssuerDirectory() = default;
+  virtual void resolve(const pid_t* tids, Issuer* issuers, std::size_t count) = 0;
+};
+
+}  // namespace blkio

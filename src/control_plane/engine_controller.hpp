@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+/// The cgroup files' port to the engine.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <set>
+#include <unordered_map>
+
+#include "blkio/controller.hpp"
+#include "data_plane/engine.hpp"
+#include "stats/group_stats.hpp"
+
+namespace blkio::control_plane {
+
+/// Owns the groups' counters; carries each change to the engine and waits until it is applied.
+/// Reading a counter asks nobody. Control thread only.
+class EngineController final : public Controller {
+ public:
+  struct Device {
+    DeviceNumber number;
+    bool has_weights = true;
+  };
+  /// The engine is started after the root's statistics exist and stopped before they go.
+  EngineController(stats::GroupStats& root_stats, std::vector<Device> devices, Dialect dialect);
+  void attach(data_plane::Engine& engine) { engine_ = &engine; }
+
+  bool has_device(DeviceNumber device) const override;
+  bool has_weights(DeviceNumber device) const override;
+  void group_added(GroupId group, GroupId parent) override;
+  void group_removed(GroupId group, GroupId parent) override;
+  void meet_device(GroupId group, DeviceNumber device) override;
+  void start_throttle_counters(DeviceNumber device) override;
+  void set_limit(GroupId group, DeviceNumber device, Limit limit,
+                 std::optional<std::uint64_t> per_second) override;
+  std::vector<DeviceNumber> devices_met(GroupId group) const override;
+  OpCounts counts(GroupId group, DeviceNumber device, Counter counter) const override;
+  OpCounts inherited_counts(GroupId group, DeviceNumber device, Counter counter) const override;
+  bool throttle_counters_started(DeviceNumber device) const override;
+  void reset_stats(GroupId group) override;
+
+ private:
+  const stats::GroupStats* stats_of(GroupId group) const;
+  /// Runs f(shard of the device, engine) on the engine's thread.
+  template <class F>
+  void on_shard(DeviceNumber device, F&& f);
+
+  stats::GroupStats& root_stats_;
+  std::map<DeviceNumber, bool> devices_;  ///< number -> has weights
+  Dialect dialect_;
+  std::set<DeviceNumber> counting_;  ///< Dialect::kKernel: a rule was written
+  std::unordered_map<GroupId, std::unique_ptr<stats::GroupStats>> stats_;
+  data_plane::Engine* engine_ = nullptr;
+};
+
+}  // namespace blkio::control_plane

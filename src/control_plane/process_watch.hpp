@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT
+/// Is anybody left who waits for a process's I/O?
+#pragma once
+
+#include <sys/types.h>
+
+#include "control_plane/proc_files.hpp"
+
+namespace blkio::control_plane {
+
+/// True if the process is gone or all its threads are on their way out: nobody will look at what
+/// its requests answer. A leader that has ended while other threads run does not count. Any thread.
+bool process_gone(ProcFiles& proc, pid_t tgid);
+
+}  // namespace blkio::control_plane

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: MIT
+#include "task_tracker.hpp"
+
+#include <vector>
+
+namespace blkio::control_plane {
+namespace {
+
+using cgroupfs::start_print;
+using cgroupfs::TaskInfo;
+
+// Bounds the walk up the parents, whose ids may be used again while we walk.
+constexpr std::size_t kMaxAncestors = 4096;
+
+}  // namespace
+
+Result<void> TaskTracker::start() {
+  BLKIO_TRY(scan());
+  if (events_ != nullptr && !drain()) BLKIO_TRY(scan());
+  return success();
+}
+
+void TaskTracker::refresh() {
+  if (events_ == nullptr || !drain()) scan_due_ = true;
+  if (scan_due_ && scan()) scan_due_ = false;
+}
+
+void TaskTracker::refresh_for_lookup() {
+  if (events_ != nullptr && table_.any_outside_root()) refresh();
+}
+
+bool TaskTracker::drain() {
+  const bool complete = events_->drain([this](const TaskEvent& event) { apply(event); });
+  if (!complete) ++health_.overruns;
+  return complete;
+}
+
+void TaskTracker::apply(const TaskEvent& event) {
+  ++health_.events;
+  switch (event.kind) {
+    case TaskEvent::Kind::kFork:
+      // A parent whose own event was lost: /proc may know where the family belongs.
+      if (table_.find(event.parent_tid) || table_.group_of_process(event.tgid)) {
+        table_.forked(event.parent_tid, event.tid, event.tgid);
+      } else {
+        learn(event.tid);
+      }
+      break;
+    case TaskEvent::Kind::kExec:
+      table_.exec(event.tgid);
+      break;
+    case TaskEvent::Kind::kExit:
+      if (table_.exec_in_doubt(event.tid) && alive(event.tid)) break;
+      table_.exited(event.tid);
+      break;
+  }
+}
+
+// What cannot be read for want of descriptors is not dead.
+bool TaskTracker::alive(pid_t tid) {
+  const auto stat = proc_.stat(tid);
+  return stat ? !stat.value().dead() : !is_gone(stat.error());
+}
+
+bool TaskTracker::any_alive(GroupId group) {
+  std::vector<pid_t> tids;
+  tids.reserve(table_.count(group));
+  table_.for_each_member(group, [&](pid_t tid, const TaskInfo&) { tids.push_back(tid); });
+  for (const pid_t tid : tids) {
+    if (alive(tid)) return true;
+    table_.exited(tid);
+  }
+  return false;
+}
+
+Result<void> TaskTracker::scan() {
+  ++health_.scans;
+  BLKIO_TRY(const auto census, take_census());
+  drop_reused(census);
+  enter_new(census);
+  drop_vanished(census);  // last: a zombie still tells its children their group
+  return success();
+}
+
+Result<TaskTracker::Census> TaskTracker::take_census() {
+  Census census;
+  BLKIO_TRY(const auto processes, proc_.processes());
+  for (const pid_t tgid : processes) {
+    const auto threads = proc_.threads(tgid);
+    if (!threads && is_gone(threads.error())) continue;
+    if (!threads) return threads.error();
+    for (const pid_t tid : threads.value()) {
+      const auto stat = proc_.stat(tid);
+      if (!stat && !is_gone(stat.error())) return stat.error();
+      if (stat && !stat.value().dead()) census.emplace(tid, Seen{tgid, stat.value()});
+    }
+  }
+  return census;
+}
+
+void TaskTracker::drop_reused(const Census& census) {
+  for (const auto& [tid, seen] : census) {
+    const auto task = table_.find(tid);
+    if (!task) continue;
+    const auto start = start_print(seen.stat.start_ticks);
+    if (task->tgid != seen.tgid || (task->start != 0 && task->start != start)) {
+      table_.exited(tid);
+    } else {
+      table_.set_start(tid, start);
+    }
+  }
+}
+
+void TaskTracker::enter_new(const Census& census) {
+  const bool all_in_root = !table_.any_outside_root();
+  for (const auto& [tid, seen] : census) {
+    if (table_.find(tid)) continue;
+    if (all_in_root) {
+      table_.add(tid, {.tgid = seen.tgid,
+                       .kernel_thread = seen.stat.kernel_thread(),
+                       .start = start_print(seen.stat.start_ticks)});
+    } else {
+      learn(tid);
+    }
+  }
+}
+
+void TaskTracker::drop_vanished(const Census& census) {
+  std::vector<pid_t> vanished;
+  table_.for_each([&](pid_t tid, const TaskInfo&) {
+    // Those entered while the census was taken are not in it.
+    if (!census.contains(tid) && !alive(tid)) vanished.push_back(tid);
+  });
+  for (const pid_t tid : vanished) table_.exited(tid);
+}
+
+std::optional<TaskInfo> TaskTracker::look_up(pid_t tid) {
+  if (tid <= 0) return std::nullopt;
+  if (auto task = known(tid)) return task;
+  return learn(tid);
+}
+
+Issuer TaskTracker::issuer(pid_t tid) {
+  const auto task = look_up(tid);
+  if (!task) return {};
+  // A kernel thread that nobody moved works for whoever opened the file.
+  const bool usable = !task->kernel_thread || task->group != GroupId::kRoot;
+  return {task->group, task->tgid, usable};
+}
+
+// Without events an id may have been used again since we saw it; its start time tells. As long as
+// everybody is in the root group it makes no difference.
+std::optional<TaskInfo> TaskTracker::known(pid_t tid) {
+  auto task = table_.find(tid);
+  if (!task || events_ != nullptr || !table_.any_outside_root()) return task;
+  const auto stat = proc_.stat(tid);
+  if (!stat && !is_gone(stat.error())) return task;
+  if (stat && !stat.value().dead() && start_print(stat.value().start_ticks) == task->start) {
+    return task;
+  }
+  table_.exited(tid);
+  return std::nullopt;
+}
+
+// Walks from the thread to its leader and on to the parents until it meets a task whose group is
+// known, and enters all it met on the way in that group.
+std::optional<TaskInfo> TaskTracker::learn(pid_t tid) {
+  struct Stranger {
+    pid_t tid;
+    pid_t tgid;
+    ProcStat stat;
+  };
+  std::vector<Stranger> strangers;
+  GroupId group = GroupId::kRoot;
+  for (pid_t at = tid; at > 0 && strangers.size() < kMaxAncestors;) {
+    const auto stat = proc_.stat(at);
+    const auto status = proc_.status(at);
+    if (!stat || !status) break;
+    const pid_t tgid = status.value().tgid;
+    // A "parent" younger than its child is somebody else under a used id.
+    if (!strangers.empty() && stat.value().start_ticks > strangers.back().stat.start_ticks) break;
+    strangers.push_back({at, tgid, stat.value()});
+    if (const auto process = table_.group_of_process(tgid)) {
+      group = *process;
+      break;
+    }
+    at = at == tgid ? stat.value().ppid : tgid;
+    if (const auto ancestor = known(at)) {
+      group = ancestor->group;
+      break;
+    }
+  }
+  for (const auto& stranger : strangers) {
+    if (stranger.stat.dead() || table_.find(stranger.tid)) continue;
+    table_.add(stranger.tid, {.group = group,
+                              .tgid = stranger.tgid,
+                              .kernel_thread = stranger.stat.kernel_thread(),
+                              .start = start_print(stranger.stat.start_ticks)});
+  }
+  return table_.find(tid);
+}
+
+}  // namespace blkio::control_plane

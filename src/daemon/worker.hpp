@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+/// The worker: does everything but owning the mounts.
+#pragma once
+
+#include <array>
+#include <functional>
+#include <vector>
+
+#include "data_plane/backing_device.hpp"
+#include "data_plane/device_files.hpp"
+#include "mounts.hpp"
+#include "options.hpp"
+
+namespace blkio::daemon {
+
+/// In the memfd that holder and workers share: what a worker agreed on with the kernel, for the
+/// next one to know.
+struct SharedState {
+  static constexpr std::size_t kDevices = 256;
+  std::uint32_t version = 1;
+  std::array<data_plane::Negotiated, kDevices> devices{};
+};
+
+/// What the holder has made and the worker uses. Descriptors stay the holder's.
+struct Inheritance {
+  Options options;
+  std::vector<data_plane::BackingDevice> devices;
+  std::vector<Mount> device_mounts;  ///< one per device, in the same order
+  Mount tree;
+  SharedState* shared = nullptr;
+  int holder_pid = 0;
+  std::string device_directory;
+};
+
+/// Serves until told to stop (SIGTERM, SIGINT) or the tree is unmounted. `ready` is called once
+/// everything runs. Returns the exit code; an error tells why it could not start.
+Result<int> run_worker(const Inheritance& inheritance, const std::function<void()>& ready);
+
+}  // namespace blkio::daemon

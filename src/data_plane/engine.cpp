@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT
+#include "engine.hpp"
+
+#include <pthread.h>
+#include <spdlog/spdlog.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cassert>
+#include <cerrno>
+#include <ctime>
+#include <future>
+
+namespace blkio::data_plane {
+namespace {
+
+constexpr unsigned kRingEntries = 1024;
+/// What is pinned besides held payloads: landing buffers and data at the devices.
+constexpr std::size_t kWorkingBytes = 256u << 20;
+
+std::size_t arena_limit(const EngineOptions& options, std::size_t devices) {
+  return options.shard.max_held_bytes * std::max<std::size_t>(devices, 1) + kWorkingBytes;
+}
+
+}  // namespace
+
+TimeNs monotonic_now() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * kSecondNs + now.tv_nsec;
+}
+
+Engine::Engine(std::vector<EngineDevice> devices, EngineOptions options)
+    : devices_(std::move(devices)),
+      options_(std::move(options)),
+      arena_(ring_, arena_limit(options_, devices_.size())),
+      groups_(*options_.root_stats) {}
+
+Engine::~Engine() {
+  if (thread_.joinable()) join();
+  if (event_fd_ >= 0) close(event_fd_);
+}
+
+Result<void> Engine::open() {
+  BLKIO_TRY(ring_.open(kRingEntries));
+  for (const EngineDevice& device : devices_) BLKIO_TRY(open_device(device));
+  wakeup_.engine = this;
+  wakeup_.handler = [](Completion& self, std::int32_t) {
+    Engine& engine = *static_cast<Wakeup&>(self).engine;
+    engine.mailbox_.run_all();
+    if (!engine.ended_) engine.listen();
+  };
+  listen();
+  return success();
+}
+
+Result<void> Engine::open_device(const EngineDevice& device) {
+  BLKIO_TRY(const FileIndex fuse, ring_.register_file(device.fuse_fd));
+  FileIndex file{};
+  if (device.device.kind != BackingKind::kNull) {
+    BLKIO_TRY(file, ring_.register_file(device.device.fd));
+  }
+  EngineParts parts{ring_, arena_, requests_, groups_, *options_.issuers, options_.process_gone};
+  shards_.push_back(std::make_unique<DeviceShard>(std::move(parts), device.device, fuse, file,
+                                                  options_.shard, *device.negotiated));
+  return success();
+}
+
+Result<void> Engine::start() {
+  event_fd_ = eventfd(0, EFD_CLOEXEC);
+  if (event_fd_ < 0) return failure(errno, "eventfd");
+  std::promise<Result<void>> opened;
+  thread_ = std::thread([&] {
+    pthread_setname_np(pthread_self(), "blkio-engine");
+    prctl(PR_SET_TIMERSLACK, 1);  // deadlines are kept to the microsecond
+    Result<void> result = open();
+    const bool ok = result.has_value();
+    opened.set_value(std::move(result));
+    if (ok) run();
+    shards_.clear();
+    ring_.close();
+  });
+  Result<void> result = opened.get_future().get();
+  if (!result) thread_.join();
+  return result;
+}
+
+void Engine::listen() {
+  ring_.read_plain(wakeup_, event_fd_, &wakeup_.count, sizeof wakeup_.count);
+}
+
+void Engine::post(Task& task) {
+  while (!mailbox_.push(&task)) std::this_thread::yield();
+  const std::uint64_t one = 1;
+  if (write(event_fd_, &one, sizeof one) != sizeof one) {
+    spdlog::critical("waking the engine: {}", std::generic_category().message(errno));
+    std::abort();
+  }
+}
+
+void Engine::run() {
+  now_ = monotonic_now();
+  while (!ended_) {
+    for (const auto& shard : shards_) shard->turn(now_);
+    const TimeNs next = deadline();
+    ring_.run_once(next == kNever ? kNever : std::max<TimeNs>(next - monotonic_now(), 0));
+    now_ = monotonic_now();
+    if (stopping_) check_drained();
+  }
+}
+
+TimeNs Engine::deadline() {
+  TimeNs next = kNever;
+  for (const auto& shard : shards_) next = std::min(next, shard->deadline());
+  return next;
+}
+
+DeviceShard* Engine::shard(DeviceNumber number) {
+  for (const auto& shard : shards_) {
+    if (shard->device().number == number) return shard.get();
+  }
+  return nullptr;
+}
+
+void Engine::stop() {
+  call([&] {
+    stopping_ = true;
+    for (const auto& shard : shards_) shard->stop();
+  });
+}
+
+void Engine::check_drained() {
+  if (drained_) return;
+  drained_ = std::all_of(shards_.begin(), shards_.end(),
+                         [](const auto& shard) { return shard->drained(); });
+  if (drained_ && options_.on_drained) options_.on_drained();
+}
+
+void Engine::join() {
+  call([&] { ended_ = true; });
+  thread_.join();
+}
+
+}  // namespace blkio::data_plane

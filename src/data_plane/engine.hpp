@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: MIT
+/// An engine: one thread, one io_uring, some devices.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "device_shard.hpp"
+#include "mailbox.hpp"
+
+namespace blkio::data_plane {
+
+/// A proxied device and the connection its clients come through; both descriptors are borrowed.
+struct EngineDevice {
+  BackingDevice device;
+  int fuse_fd = -1;
+  Negotiated* negotiated = nullptr;  ///< in memory that outlives the engine
+};
+
+struct EngineOptions {
+  ShardOptions shard;
+  IssuerDirectory* issuers = nullptr;
+  std::function<bool(pid_t)> process_gone;
+  stats::GroupStats* root_stats = nullptr;
+  /// Called on the engine's thread when a stopped engine has nothing left to do.
+  std::function<void()> on_drained;
+};
+
+/// start(), call() and join() are for one other thread, the control thread.
+class Engine {
+ public:
+  Engine(std::vector<EngineDevice> devices, EngineOptions options);
+  ~Engine();
+
+  /// Returns when the engine serves its devices, or with the reason why it cannot.
+  Result<void> start();
+
+  /// Runs `function` on the engine's thread between two turns and returns when it has run. Must not
+  /// be called before start() or after join().
+  template <class Function>
+  void call(Function&& function) {
+    struct Call final : Task {
+      explicit Call(Function& f) : function(f) {}
+      void run() override { function(); }
+      Function& function;
+    } task(function);
+    post(task);
+    task.wait();
+  }
+
+  /// The shard of a device, for use inside call(); nullptr if it is not proxied.
+  DeviceShard* shard(DeviceNumber number);
+  const std::vector<std::unique_ptr<DeviceShard>>& shards() const { return shards_; }
+  GroupMap& groups() { return groups_; }
+  TimeNs now() const { return now_; }
+
+  /// No new requests, held ones fail; on_drained() follows.
+  void stop();
+  /// Ends the thread, drained or not.
+  void join();
+
+ private:
+  struct Wakeup : Completion {
+    Engine* engine = nullptr;
+    std::uint64_t count = 0;
+  };
+  Result<void> open();
+  Result<void> open_device(const EngineDevice& device);
+  void run();
+  void post(Task& task);
+  void listen();
+  TimeNs deadline();
+  void check_drained();
+
+  std::vector<EngineDevice> devices_;
+  EngineOptions options_;
+  Ring ring_;
+  BufferArena arena_;
+  RequestPool requests_;
+  GroupMap groups_;
+  std::vector<std::unique_ptr<DeviceShard>> shards_;
+  Mailbox mailbox_;
+  Wakeup wakeup_;
+  int event_fd_ = -1;
+  TimeNs now_ = 0;
+  bool stopping_ = false;
+  bool drained_ = false;
+  bool ended_ = false;
+  std::thread thread_;
+};
+
+/// CLOCK_MONOTONIC.
+TimeNs monotonic_now();
+
+}  // namespace blkio::data_plane

@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: MIT
+#include "io_queue.hpp"
+
+#include <algorithm>
+#include <cassert>
+
+#include "bfq_weights/round_robin.hpp"
+
+namespace blkio::data_plane {
+
+using bfq_weights::DirectionMask;
+using bfq_weights::Head;
+
+// ---- the story: arrive, wait, go ---------------------------------------------------------------
+
+void IoQueue::arrive(QueuedIo& io, GroupId group, TimeNs now) {
+  advance(now);
+  GroupNode& node = living_node(group);
+  io.node = &node;
+  io.group = node.group;
+  io.arrived_ns = now;
+  if (count_arrivals_) node.counters.count_arrival(io.op, io.bytes);
+  ++waiting_;
+
+  const bool alone = passing_ == nullptr && scheduler_->servable().empty();
+  if (alone && path_opens_at(node, direction_of(io.op)) <= now_) {
+    passing_ = &io;
+    return;
+  }
+  settle_passing();
+  enqueue(node, io);
+}
+
+QueuedIo* IoQueue::next(TimeNs now) {
+  advance(now);
+  if (passing_ != nullptr) {
+    QueuedIo& io = *std::exchange(passing_, nullptr);
+    dispatch(*io.node, io);
+    return &io;
+  }
+  const auto pick = scheduler_->pick(DirectionMask::both(), now_);
+  if (!pick) return nullptr;
+  GroupNode& node = *static_cast<GroupNode*>(pick->node->owner());
+  Fifo& fifo = node.side(pick->direction).waiting;
+  QueuedIo& io = fifo.front();
+  fifo.pop_front();
+  publish_head(node, pick->direction);
+  dispatch(node, io);
+  return &io;
+}
+
+// From the leaf up: whether something is left to wait for behind a gate depends on those below.
+void IoQueue::dispatch(GroupNode& node, QueuedIo& io) {
+  const Direction direction = direction_of(io.op);
+  const Charge charge = charge_of(io.op, io.bytes);
+  --waiting_;
+  io.node = nullptr;
+  node.counters.count_dispatch(io.op, io.bytes);
+  scheduler_->charge(*node.place, direction, charge.bytes, now_);
+  for (GroupNode* payer = &node; payer != nullptr; payer = limited_above(*payer)) {
+    const bool held = std::exchange(payer->side(direction).held, false);
+    payer->gate.charge(direction, charge, now_, held);
+    follow_gate(*payer, direction);
+  }
+}
+
+bool IoQueue::cancel(QueuedIo& io) {
+  if (io.node == nullptr) return false;
+  GroupNode& node = *std::exchange(io.node, nullptr);
+  --waiting_;
+  if (&io == passing_) {
+    passing_ = nullptr;
+    return true;
+  }
+  const Direction direction = direction_of(io.op);
+  Fifo& fifo = node.side(direction).waiting;
+  const bool was_head = &fifo.front() == &io;
+  fifo.erase(fifo.iterator_to(io));
+  if (was_head) {
+    publish_head(node, direction);
+    rearm(&node, direction);
+  }
+  return true;
+}
+
+void IoQueue::enqueue(GroupNode& node, QueuedIo& io) {
+  const Direction direction = direction_of(io.op);
+  Fifo& fifo = node.side(direction).waiting;
+  fifo.push_back(io);
+  if (fifo.size() == 1) first_in(node, direction);
+}
+
+// The queue has become non-empty. Gates nobody was waiting at may have opened unnoticed.
+void IoQueue::first_in(GroupNode& node, Direction direction) {
+  for (GroupNode* above = &node; above != nullptr; above = limited_above(*above)) {
+    if (above->side(direction).closed) follow_gate(*above, direction);
+  }
+  publish_head(node, direction);
+  rearm(&node, direction);
+}
+
+void IoQueue::settle_passing() {
+  if (passing_ == nullptr) return;
+  QueuedIo& io = *std::exchange(passing_, nullptr);
+  enqueue(*io.node, io);
+}
+
+// ---- time --------------------------------------------------------------------------------------
+
+// A deadline is due when the whole path above it is open too; charges made since it was armed may
+// have moved that.
+void IoQueue::advance(TimeNs now) {
+  now_ = std::max(now_, now);
+  while (deadlines_.earliest() <= now_) {
+    GroupNode::Deadlines::Hook& due = deadlines_.top();
+    const Direction direction = due.direction();
+    if (const TimeNs at = path_opens_at(due.node(), direction); at > now_) {
+      deadlines_.update(due, at);
+      continue;
+    }
+    for (GroupNode* node = &due.node(); node != nullptr; node = limited_above(*node)) {
+      if (!node->side(direction).closed) continue;
+      node->side(direction).held = true;
+      open(*node, direction);
+    }
+  }
+}
+
+TimeNs IoQueue::deadline() {
+  while (!deadlines_.empty()) {
+    GroupNode::Deadlines::Hook& first = deadlines_.top();
+    const TimeNs at = path_opens_at(first.node(), first.direction());
+    if (at == deadlines_.earliest()) return at;
+    deadlines_.update(first, at);
+  }
+  return kNever;
+}
+
+// After a limit has changed, planned times below it may be earlier as well as later.
+void IoQueue::replan(Direction direction) {
+  for (auto& [group, node] : nodes_) {
+    GroupNode::Deadlines::Hook& hook = node->side(direction).deadline;
+    if (hook.armed()) deadlines_.update(hook, path_opens_at(*node, direction));
+  }
+}
+
+// ---- gates -------------------------------------------------------------------------------------
+
+GroupNode* IoQueue::limited_above(const GroupNode& node) const {
+  return hierarchy_ == Hierarchy::kTree ? node.parent : nullptr;
+}
+
+TimeNs IoQueue::path_opens_at(const GroupNode& node, Direction direction) const {
+  TimeNs at = kLongAgo;
+  for (const GroupNode* above = &node; above != nullptr; above = limited_above(*above)) {
+    at = std::max(at, above->gate.opens_at(direction));
+  }
+  return at;
+}
+
+// In a flat hierarchy the gate is the own tasks' alone: a closed one hides their head, and the
+// groups below compete on.
+void IoQueue::publish_head(GroupNode& node, Direction direction) {
+  const GroupNode::Side& side = node.side(direction);
+  const bool hidden = hierarchy_ == Hierarchy::kFlat && side.closed;
+  std::optional<Head> head;
+  if (!side.waiting.empty() && !hidden) {
+    head = Head{side.waiting.front().arrived_ns, side.waiting.front().bytes};
+  }
+  scheduler_->set_head(*node.place, direction, head, now_);
+}
+
+void IoQueue::plug(GroupNode& node, Direction direction) {
+  if (hierarchy_ == Hierarchy::kFlat) {
+    publish_head(node, direction);
+  } else {
+    scheduler_->set_gate(*node.place, direction, !node.side(direction).closed, now_);
+  }
+}
+
+bool IoQueue::has_ready(GroupNode& node, Direction direction) const {
+  if (hierarchy_ == Hierarchy::kFlat) return !node.side(direction).waiting.empty();
+  return scheduler_->waiting_behind(*node.place).has(direction);
+}
+
+void IoQueue::open(GroupNode& node, Direction direction) {
+  GroupNode::Side& side = node.side(direction);
+  side.closed = false;
+  if (side.deadline.armed()) deadlines_.erase(side.deadline);
+  plug(node, direction);
+}
+
+void IoQueue::close(GroupNode& node, Direction direction) {
+  node.side(direction).closed = true;
+  plug(node, direction);
+  rearm(&node, direction);
+}
+
+void IoQueue::follow_gate(GroupNode& node, Direction direction) {
+  const bool closed = node.gate.opens_at(direction) > now_;
+  if (closed == node.side(direction).closed) return;
+  closed ? close(node, direction) : open(node, direction);
+  // What is ready here has come to wait at, or has gone from, the next closed gate above.
+  rearm(limited_above(node), direction);
+}
+
+// The nearest closed gate, from here upwards, has a deadline if and only if something is ready
+// right behind it. Others have none: when they open, nothing could go.
+void IoQueue::rearm(GroupNode* node, Direction direction) {
+  while (node != nullptr && !node->side(direction).closed) node = limited_above(*node);
+  if (node == nullptr) return;
+  GroupNode::Deadlines::Hook& hook = node->side(direction).deadline;
+  const bool wanted = has_ready(*node, direction);
+  if (wanted == hook.armed()) return;
+  if (wanted) {
+    deadlines_.insert(hook, path_opens_at(*node, direction));
+  } else {
+    deadlines_.erase(hook);
+  }
+}
+
+// ---- groups and rules --------------------------------------------------------------------------
+
+IoQueue::IoQueue(DeviceNumber device, Hierarchy hierarchy, GroupMap& groups,
+                 bool count_throttle_from_start)
+    : device_(device),
+      hierarchy_(hierarchy),
+      groups_(groups),
+      count_arrivals_(count_throttle_from_start),
+      scheduler_(std::make_unique<bfq_weights::RoundRobin>()) {}
+
+IoQueue::~IoQueue() {
+  for (auto& [group, node] : nodes_) {
+    for (GroupNode::Side& side : node->sides) side.waiting.clear();
+  }
+}
+
+GroupNode& IoQueue::node_of(GroupId group) {
+  const auto found = nodes_.find(group);
+  if (found != nodes_.end()) return *found->second;
+  GroupNode* parent = group == GroupId::kRoot ? nullptr : &node_of(groups_.parent(group));
+  auto node = std::make_unique<GroupNode>(group, parent, groups_.stats(group).meet(device_));
+  node->place = &scheduler_->add(parent == nullptr ? nullptr : parent->place, node.get());
+  deadlines_.reserve(kDirections * (nodes_.size() + 1));
+  return *(nodes_[group] = std::move(node));
+}
+
+// A group with a node lives: removal takes the node away.
+GroupNode& IoQueue::living_node(GroupId group) {
+  const auto found = nodes_.find(group);
+  return found != nodes_.end() ? *found->second : node_of(groups_.living(group));
+}
+
+TimeNs IoQueue::opens_at(GroupId group, Direction direction) const {
+  for (;;) {
+    const auto found = nodes_.find(group);
+    if (found != nodes_.end()) return path_opens_at(*found->second, direction);
+    if (group == GroupId::kRoot || hierarchy_ == Hierarchy::kFlat) return kLongAgo;
+    group = groups_.parent(group);
+  }
+}
+
+void IoQueue::meet(GroupId group) {
+  for (; group != GroupId::kRoot; group = groups_.parent(group)) groups_.stats(group).meet(device_);
+  groups_.stats(GroupId::kRoot).meet(device_);
+}
+
+void IoQueue::set_limit(GroupId group, Limit limit, std::optional<std::uint64_t> per_second,
+                        TimeNs now) {
+  advance(now);
+  settle_passing();
+  if (!per_second && nodes_.find(group) == nodes_.end()) return;
+  GroupNode& node = node_of(group);
+  node.gate.set_limit(limit, per_second, now_);
+  follow_gate(node, direction_of(limit));
+  replan(direction_of(limit));
+}
+
+void IoQueue::group_removed(GroupId group, GroupId parent) {
+  settle_passing();
+  if (const stats::DeviceCounters* left = groups_.stats(group).find(device_)) {
+    groups_.stats(parent).meet(device_).inherit(*left);
+  }
+  const auto found = nodes_.find(group);
+  if (found == nodes_.end()) return;
+  GroupNode& node = *found->second;
+  GroupNode& heir = *node.parent;
+  assert(heir.group == parent);
+  for (const Direction direction : {Direction::kRead, Direction::kWrite}) {
+    GroupNode::Side& side = node.side(direction);
+    Fifo moving;
+    moving.swap(side.waiting);
+    publish_head(node, direction);
+    if (side.deadline.armed()) deadlines_.erase(side.deadline);
+    for (QueuedIo& io : moving) {
+      io.node = &heir;
+      io.group = heir.group;
+    }
+    Fifo& fifo = heir.side(direction).waiting;
+    const bool was_empty = fifo.empty();
+    fifo.splice(fifo.end(), moving);
+    if (was_empty && !fifo.empty()) first_in(heir, direction);
+  }
+  scheduler_->remove(*node.place);
+  nodes_.erase(found);
+}
+
+}  // namespace blkio::data_plane

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: MIT
+/// The waiting requests of one device, and which of them goes next: where limits, turns and
+/// statistics meet.
+#pragma once
+
+#include <array>
+#include <boost/intrusive/list.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <unordered_map>
+#include <utility>
+
+#include "bfq_weights/scheduler.hpp"
+#include "blkio/types.hpp"
+#include "group_map.hpp"
+#include "stats/device_counters.hpp"
+#include "throttle/deadlines.hpp"
+#include "throttle/gate.hpp"
+
+namespace blkio::data_plane {
+
+struct GroupNode;
+
+/// What the policies see of a request. Embedded in the engine's, which sets `op` and `bytes`; the
+/// rest belongs to the queue. Must not move or die while it waits.
+struct QueuedIo {
+  std::uint64_t bytes = 0;
+  TimeNs arrived_ns = 0;
+  GroupNode* node = nullptr;  ///< while it waits
+  boost::intrusive::list_member_hook<> link;
+  GroupId group =
+      GroupId::kRoot;  ///< who pays; the parent's once a waiting request's group is gone
+  Op op = Op::kRead;
+};
+
+using Fifo = boost::intrusive::list<
+    QueuedIo, boost::intrusive::member_hook<QueuedIo, decltype(QueuedIo::link), &QueuedIo::link>>;
+
+/// One group on this device.
+struct GroupNode {
+  using Deadlines = throttle::Deadlines<GroupNode>;
+
+  /// What there is of it per direction.
+  struct Side {
+    Side(GroupNode& node, Direction direction) : deadline(node, direction) {}
+    Fifo waiting;              ///< of the group's own tasks
+    Deadlines::Hook deadline;  ///< armed: the gate is closed and something behind it could go
+    bool closed = false;       ///< as the scheduler was told; may be out of date while nobody waits
+    bool held = false;         ///< somebody waited until it opened
+  };
+
+  GroupNode(GroupId id, GroupNode* parent_node, stats::DeviceCounters& counted)
+      : group(id), parent(parent_node), counters(counted) {}
+  Side& side(Direction direction) { return sides[static_cast<std::size_t>(direction)]; }
+
+  GroupId group;
+  GroupNode* parent;
+  stats::DeviceCounters& counters;
+  bfq_weights::Scheduler::Node* place = nullptr;
+  throttle::Gate gate;
+  std::array<Side, kDirections> sides{{{*this, Direction::kRead}, {*this, Direction::kWrite}}};
+};
+
+/// The queue in front of one device.
+///
+/// A request arrives, waits until every limit on its path is open and its turn has come, and is
+/// charged to every group of the path at the moment it goes. (Hierarchy::kFlat: limits on the path
+/// are those of its own group alone.) Within one group and direction: first in, first out. A gate
+/// that closes is unplugged from the scheduler, and plugged back at its planned time; deadline() is
+/// the earliest planned time at which a waiting request can go, so at every deadline one does.
+///
+/// No clock, thread, system call or log; `now` must not run backwards. Memory is allocated when a
+/// group is met for the first time, not per request. One thread: the engine's, or a simulator's.
+/// While nothing else could go, a request whose path is open passes without touching the scheduler.
+class IoQueue {
+ public:
+  /// `groups` outlives the queue. `count_throttle_from_start`: else the throttle.* counters stand
+  /// still until start_throttle_counters(), as in the kernel.
+  IoQueue(DeviceNumber device, Hierarchy hierarchy, GroupMap& groups,
+          bool count_throttle_from_start);
+  /// Whatever still waits is forgotten.
+  ~IoQueue();
+  IoQueue(const IoQueue&) = delete;
+  IoQueue& operator=(const IoQueue&) = delete;
+
+  /// The group and its ancestors have a row for the device from now on. The group lives.
+  void meet(GroupId group);
+  void start_throttle_counters() { count_arrivals_ = true; }
+  /// Binds at once: whoever waits is looked at again. nullopt removes the limit, 0 lets nothing
+  /// pass. The group lives.
+  void set_limit(GroupId group, Limit limit, std::optional<std::uint64_t> per_second, TimeNs now);
+  /// The group has no children. Its waiting requests join the end of the parent's queues, in their
+  /// order; what it counted becomes inherited by the parent. Call before GroupMap::group_removed().
+  void group_removed(GroupId group, GroupId parent);
+
+  /// `group` may have been removed: see GroupMap::living(). Counts throttle.*.
+  void arrive(QueuedIo& io, GroupId group, TimeNs now);
+  /// The request that goes to the device now: out of the queue, counted in bfq.*, charged. nullptr:
+  /// none may go before deadline() or the next call that changes something.
+  QueuedIo* next(TimeNs now);
+  /// A waiting request leaves, uncharged. False if it does not wait here (any more).
+  bool cancel(QueuedIo& io);
+
+  /// When next() may have something again; kNever if no request waits for a limit to open.
+  TimeNs deadline();
+  /// How many wait.
+  std::size_t waiting() const { return waiting_; }
+  /// Calls f(QueuedIo&) for each that waits, in no particular order; f may cancel the one it is
+  /// given and must change nothing else.
+  template <class F>
+  void for_each_waiting(F&& f);
+  /// When the limits on the group's path let its next request go: not in the future if they are
+  /// open, kNever under a limit of 0.
+  TimeNs opens_at(GroupId group, Direction direction) const;
+
+ private:
+  GroupNode& node_of(GroupId group);
+  GroupNode& living_node(GroupId group);
+  GroupNode* limited_above(const GroupNode& node) const;
+  TimeNs path_opens_at(const GroupNode& node, Direction direction) const;
+  bool has_ready(GroupNode& node, Direction direction) const;
+
+  void advance(TimeNs now);
+  void enqueue(GroupNode& node, QueuedIo& io);
+  void first_in(GroupNode& node, Direction direction);
+  void settle_passing();
+  void dispatch(GroupNode& node, QueuedIo& io);
+
+  void publish_head(GroupNode& node, Direction direction);
+  void plug(GroupNode& node, Direction direction);
+  void open(GroupNode& node, Direction direction);
+  void close(GroupNode& node, Direction direction);
+  void follow_gate(GroupNode& node, Direction direction);
+  void rearm(GroupNode* node, Direction direction);
+  void replan(Direction direction);
+
+  const DeviceNumber device_;
+  const Hierarchy hierarchy_;
+  GroupMap& groups_;
+  bool count_arrivals_;
+  TimeNs now_ = kLongAgo;
+  std::size_t waiting_ = 0;
+  QueuedIo* passing_ = nullptr;  ///< arrived when nothing could go, path open: not in the scheduler
+  std::unique_ptr<bfq_weights::Scheduler> scheduler_;
+  GroupNode::Deadlines deadlines_;
+  std::unordered_map<GroupId, std::unique_ptr<GroupNode>> nodes_;
+};
+
+template <class F>
+void IoQueue::for_each_waiting(F&& f) {
+  if (passing_ != nullptr) f(*passing_);
+  for (auto& [group, node] : nodes_) {
+    for (GroupNode::Side& side : node->sides) {
+      for (auto io = side.waiting.begin(); io != side.waiting.end();) f(*io++);
+    }
+  }
+}
+
+}  // namespace blkio::data_plane

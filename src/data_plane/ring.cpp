@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: MIT
+#include "ring.hpp"
+
+#include <poll.h>
+
+#include <cassert>
+#include <cerrno>
+
+namespace blkio::data_plane {
+namespace {
+
+constexpr unsigned kFiles = 1024;
+constexpr unsigned kRegions = 4096;
+
+unsigned raw(FileIndex file) { return static_cast<unsigned>(file); }
+
+void fixed_file(io_uring_sqe* sqe) { sqe->flags |= IOSQE_FIXED_FILE; }
+
+/// The fastest layout first (task work runs only when we ask for completions), then what older
+/// kernels know.
+int init_ring(unsigned entries, io_uring* ring) {
+  constexpr unsigned kLayouts[] = {IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
+                                   IORING_SETUP_COOP_TASKRUN, 0};
+  int error = 0;
+  for (const unsigned layout : kLayouts) {
+    io_uring_params params{};
+    params.flags = layout | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE;
+    params.cq_entries = entries * 4;
+    error = io_uring_queue_init_params(entries, ring, &params);
+    if (error != -EINVAL) break;
+  }
+  return error;
+}
+
+}  // namespace
+
+Ring::~Ring() { close(); }
+
+Result<void> Ring::open(unsigned entries) {
+  const int error = init_ring(entries, &ring_);
+  if (error < 0) return failure(-error, "io_uring");
+  open_ = true;
+  if (const int e = io_uring_register_files_sparse(&ring_, kFiles); e < 0) {
+    return failure(-e, "io_uring file table");
+  }
+  // Without a buffer table (very old kernels) every region is kNotRegistered.
+  if (io_uring_register_buffers_sparse(&ring_, kRegions) < 0) regions_ = kRegions;
+  io_uring_register_ring_fd(&ring_);
+  return success();
+}
+
+void Ring::close() {
+  if (open_) io_uring_queue_exit(&ring_);
+  open_ = false;
+}
+
+Result<FileIndex> Ring::register_file(int fd) {
+  if (files_ == kFiles) return failure(ENFILE, "io_uring file table");
+  const int error = io_uring_register_files_update(&ring_, files_, &fd, 1);
+  if (error < 0) return failure(-error, "io_uring file table");
+  return FileIndex{files_++};
+}
+
+void Ring::unregister_file(FileIndex file) {
+  int none = -1;
+  io_uring_register_files_update(&ring_, raw(file), &none, 1);
+}
+
+RegionIndex Ring::register_region(void* address, std::size_t bytes) {
+  if (regions_ == kRegions) return RegionIndex::kNotRegistered;
+  iovec region{address, bytes};
+  __u64 tag = 0;
+  const int done = io_uring_register_buffers_update_tag(&ring_, regions_, &region, &tag, 1);
+  if (done != 1) return RegionIndex::kNotRegistered;
+  return RegionIndex{static_cast<std::int32_t>(regions_++)};
+}
+
+io_uring_sqe* Ring::next(Completion& done) {
+  io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
+  while (sqe == nullptr) {  // the queue is full: hand it over and go on
+    io_uring_submit(&ring_);
+    sqe = io_uring_get_sqe(&ring_);
+  }
+  io_uring_sqe_set_data(sqe, &done);
+  return sqe;
+}
+
+void Ring::read(Completion& done, FileIndex file, RegionIndex region, std::byte* to,
+                std::uint32_t bytes, std::uint64_t offset) {
+  io_uring_sqe* sqe = next(done);
+  if (region == RegionIndex::kNotRegistered) {
+    io_uring_prep_read(sqe, static_cast<int>(raw(file)), to, bytes, offset);
+  } else {
+    io_uring_prep_read_fixed(sqe, static_cast<int>(raw(file)), to, bytes, offset,
+                             static_cast<int>(region));
+  }
+  io_uring_sqe_set_data(sqe, &done);
+  fixed_file(sqe);
+}
+
+void Ring::write(Completion& done, FileIndex file, RegionIndex region, const std::byte* from,
+                 std::uint32_t bytes, std::uint64_t offset, bool synchronous) {
+  io_uring_sqe* sqe = next(done);
+  if (region == RegionIndex::kNotRegistered) {
+    io_uring_prep_write(sqe, static_cast<int>(raw(file)), from, bytes, offset);
+  } else {
+    io_uring_prep_write_fixed(sqe, static_cast<int>(raw(file)), from, bytes, offset,
+                              static_cast<int>(region));
+  }
+  if (synchronous) sqe->rw_flags = RWF_DSYNC;
+  io_uring_sqe_set_data(sqe, &done);
+  fixed_file(sqe);
+}
+
+void Ring::fsync(Completion& done, FileIndex file, bool data_only) {
+  io_uring_sqe* sqe = next(done);
+  io_uring_prep_fsync(sqe, static_cast<int>(raw(file)), data_only ? IORING_FSYNC_DATASYNC : 0);
+  io_uring_sqe_set_data(sqe, &done);
+  fixed_file(sqe);
+}
+
+void Ring::fallocate(Completion& done, FileIndex file, int mode, std::uint64_t offset,
+                     std::uint64_t bytes) {
+  io_uring_sqe* sqe = next(done);
+  io_uring_prep_fallocate(sqe, static_cast<int>(raw(file)), mode, static_cast<__off_t>(offset),
+                          static_cast<__off_t>(bytes));
+  io_uring_sqe_set_data(sqe, &done);
+  fixed_file(sqe);
+}
+
+void Ring::poll_in(Completion& done, FileIndex file) {
+  io_uring_sqe* sqe = next(done);
+  io_uring_prep_poll_add(sqe, static_cast<int>(raw(file)), POLLIN);
+  io_uring_sqe_set_data(sqe, &done);
+  fixed_file(sqe);
+}
+
+void Ring::read_plain(Completion& done, int fd, void* to, std::uint32_t bytes) {
+  io_uring_sqe* sqe = next(done);
+  io_uring_prep_read(sqe, fd, to, bytes, 0);
+  io_uring_sqe_set_data(sqe, &done);
+}
+
+bool Ring::reap() {
+  io_uring_cqe* cqe = nullptr;
+  unsigned head = 0;
+  unsigned count = 0;
+  io_uring_for_each_cqe(&ring_, head, cqe) {
+    auto* done = static_cast<Completion*>(io_uring_cqe_get_data(cqe));
+    if (done != nullptr) done->handler(*done, cqe->res);
+    ++count;
+  }
+  io_uring_cq_advance(&ring_, count);
+  return count != 0;
+}
+
+void Ring::run_once(TimeNs timeout_ns) {
+  io_uring_cqe* cqe = nullptr;
+  if (timeout_ns == kNever) {
+    io_uring_submit_and_wait(&ring_, 1);
+  } else {
+    __kernel_timespec timeout{timeout_ns / kSecondNs, timeout_ns % kSecondNs};
+    io_uring_submit_and_wait_timeout(&ring_, &cqe, 1, &timeout, nullptr);
+  }
+  reap();
+}
+
+Result<void> probe_io_uring() {
+  io_uring ring{};
+  const int error = init_ring(4, &ring);
+  if (error < 0) return failure(-error, "io_uring");
+  io_uring_queue_exit(&ring);
+  return success();
+}
+
+}  // namespace blkio::data_plane

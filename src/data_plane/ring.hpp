@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT
+/// One io_uring: everything an engine waits for, and all it submits, goes through it.
+#pragma once
+
+#include <liburing.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "blkio/result.hpp"
+#include "blkio/types.hpp"
+
+namespace blkio::data_plane {
+
+/// What is to happen when a submission completes. Lives inside the object that waits; its address
+/// is the submission's user_data, so a completion costs one indirect call and no look-up.
+struct Completion {
+  using Handler = void (*)(Completion& self, std::int32_t result);
+  Handler handler = nullptr;
+};
+
+/// A file registered with a ring.
+enum class FileIndex : std::uint32_t {};
+
+/// Memory registered with a ring ("fixed buffer"), or kNotRegistered where the kernel refused to
+/// pin it (RLIMIT_MEMLOCK); I/O works either way.
+enum class RegionIndex : std::int32_t { kNotRegistered = -1 };
+
+/// Used by the one thread that called open() (IORING_SETUP_SINGLE_ISSUER).
+class Ring {
+ public:
+  Ring() = default;
+  ~Ring();
+  Ring(const Ring&) = delete;
+  Ring& operator=(const Ring&) = delete;
+
+  /// Errors: ENOSYS (no io_uring), EPERM (forbidden by sysctl or seccomp), ENOMEM.
+  Result<void> open(unsigned entries);
+  void close();
+
+  /// Errors: ENFILE when the table is full.
+  Result<FileIndex> register_file(int fd);
+  void unregister_file(FileIndex file);
+  RegionIndex register_region(void* address, std::size_t bytes);
+
+  void read(Completion& done, FileIndex file, RegionIndex region, std::byte* to, std::uint32_t bytes,
+            std::uint64_t offset);
+  void write(Completion& done, FileIndex file, RegionIndex region, const std::byte* from,
+             std::uint32_t bytes, std::uint64_t offset, bool synchronous = false);
+  void fsync(Completion& done, FileIndex file, bool data_only);
+  void fallocate(Completion& done, FileIndex file, int mode, std::uint64_t offset,
+                 std::uint64_t bytes);
+  void poll_in(Completion& done, FileIndex file);
+  /// For descriptors that are not registered.
+  void read_plain(Completion& done, int fd, void* to, std::uint32_t bytes);
+
+  /// Submits what was queued, waits for one completion or until `timeout_ns` has passed (kNever:
+  /// for ever; 0: does not wait), then calls the handlers of all completions there are.
+  void run_once(TimeNs timeout_ns);
+
+ private:
+  io_uring_sqe* next(Completion& done);
+  bool reap();
+
+  io_uring ring_{};
+  bool open_ = false;
+  unsigned files_ = 0;
+  unsigned regions_ = 0;
+};
+
+/// Can this process use io_uring at all? Called before anything is mounted.
+Result<void> probe_io_uring();
+
+}  // namespace blkio::data_plane

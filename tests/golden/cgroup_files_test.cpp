@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: MIT
+// Texts of the files to the byte. The kernel's were printed by a kernel (6.18) after the same
+// I/O: 5 direct reads of 4 KiB and 2 direct writes of 8 KiB on 7:0, then a read of 4 KiB on 7:1.
+// The documented ones are those of Documentation/admin-guide/cgroup-v1/blkio-controller.rst.
+#include <catch2/catch.hpp>
+
+#include "unit/cgroupfs/cgroup_fixture.hpp"
+
+using namespace blkio;
+using namespace blkio::test;
+
+namespace {
+
+constexpr GroupId kRoot = GroupId::kRoot;
+
+/// Counts what a group's direct I/O counts: all of it Sync.
+void count_io(FakeController& controller, GroupId group, DeviceNumber device, std::uint64_t reads,
+              std::uint64_t read_size, std::uint64_t writes, std::uint64_t write_size) {
+  const OpCounts ios{.read = reads, .write = writes, .sync = reads + writes};
+  const std::uint64_t read_bytes = reads * read_size;
+  const std::uint64_t written = writes * write_size;
+  const OpCounts bytes{.read = read_bytes, .write = written, .sync = read_bytes + written};
+  controller.start_throttle_counters(device);
+  for (const Counter counter : {Counter::kThrottleIos, Counter::kBfqIos}) {
+    controller.count(group, device, counter, ios);
+  }
+  for (const Counter counter : {Counter::kThrottleBytes, Counter::kBfqBytes}) {
+    controller.count(group, device, counter, bytes);
+  }
+}
+
+template <class Cgroup>
+struct AfterIo : Cgroup {
+  AfterIo() {
+    count_io(this->controller, a, kA, 5, 4096, 2, 8192);
+    count_io(this->controller, a, kB, 1, 4096, 0, 0);
+  }
+  GroupId a = this->mkdir("a");
+};
+
+const std::string kServicedB =
+    "7:1 Read 1\n"
+    "7:1 Write 0\n"
+    "7:1 Sync 1\n"
+    "7:1 Async 0\n"
+    "7:1 Discard 0\n"
+    "7:1 Total 1\n";
+
+const std::string kServicedA =
+    "7:0 Read 5\n"
+    "7:0 Write 2\n"
+    "7:0 Sync 7\n"
+    "7:0 Async 0\n"
+    "7:0 Discard 0\n"
+    "7:0 Total 7\n";
+
+const std::string kBytes =
+    "7:1 Read 4096\n"
+    "7:1 Write 0\n"
+    "7:1 Sync 4096\n"
+    "7:1 Async 0\n"
+    "7:1 Discard 0\n"
+    "7:1 Total 4096\n"
+    "7:0 Read 20480\n"
+    "7:0 Write 16384\n"
+    "7:0 Sync 36864\n"
+    "7:0 Async 0\n"
+    "7:0 Discard 0\n"
+    "7:0 Total 36864\n"
+    "Total 40960\n";
+
+}  // namespace
+
+TEST_CASE_METHOD(AfterIo<KernelCgroup>, "kernel dialect: throttle.io_serviced") {
+  CHECK(read(a, "blkio.throttle.io_serviced") == kServicedB + kServicedA + "Total 8\n");
+}
+
+TEST_CASE_METHOD(AfterIo<KernelCgroup>, "kernel dialect: throttle.io_service_bytes") {
+  CHECK(read(a, "blkio.throttle.io_service_bytes") == kBytes);
+}
+
+TEST_CASE_METHOD(AfterIo<KernelCgroup>, "kernel dialect: bfq.io_serviced") {
+  CHECK(read(a, "blkio.bfq.io_serviced") == kServicedA + "Total 7\n");
+}
+
+TEST_CASE_METHOD(AfterIo<KernelCgroup>,
+                 "kernel dialect: the parent has zero rows of a child's I/O") {
+  CHECK(read(kRoot, "blkio.throttle.io_serviced") ==
+        "7:1 Read 0\n7:1 Write 0\n7:1 Sync 0\n7:1 Async 0\n7:1 Discard 0\n7:1 Total 0\n"
+        "7:0 Read 0\n7:0 Write 0\n7:0 Sync 0\n7:0 Async 0\n7:0 Discard 0\n7:0 Total 0\n"
+        "Total 0\n");
+  CHECK(read(kRoot, "blkio.throttle.io_service_bytes_recursive") == kBytes);
+}
+
+TEST_CASE_METHOD(KernelCgroup, "kernel dialect: a fresh group") {
+  struct Row {
+    const char* file;
+    const char* text;
+  };
+  const auto row = GENERATE(values<Row>({
+      {"blkio.throttle.read_bps_device", ""},
+      {"blkio.throttle.write_bps_device", ""},
+      {"blkio.throttle.read_iops_device", ""},
+      {"blkio.throttle.write_iops_device", ""},
+      {"blkio.throttle.io_service_bytes", "Total 0\n"},
+      {"blkio.throttle.io_service_bytes_recursive", "Total 0\n"},
+      {"blkio.throttle.io_serviced", "Total 0\n"},
+      {"blkio.throttle.io_serviced_recursive", "Total 0\n"},
+      {"blkio.bfq.io_service_bytes", "Total 0\n"},
+      {"blkio.bfq.io_service_bytes_recursive", "Total 0\n"},
+      {"blkio.bfq.io_serviced", "Total 0\n"},
+      {"blkio.bfq.io_serviced_recursive", "Total 0\n"},
+      {"blkio.bfq.weight", "100\n"},
+      {"blkio.bfq.weight_device", "default 100\n"},
+      {"tasks", ""},
+      {"cgroup.procs", ""},
+      {"notify_on_release", "0\n"},
+      {"cgroup.clone_children", "0\n"},
+  }));
+  CAPTURE(row.file);
+  CHECK(read(mkdir("a"), row.file) == row.text);
+}
+
+TEST_CASE_METHOD(KernelCgroup, "kernel dialect: the root's own files") {
+  CHECK(read(kRoot, "cgroup.sane_behavior") == "0\n");
+  CHECK(read(kRoot, "release_agent") == "\n");
+}
+
+TEST_CASE_METHOD(KernelCgroup, "kernel dialect: weight_device") {
+  const GroupId a = mkdir("a");
+  REQUIRE(write(a, "blkio.bfq.weight", "111") == 0);
+  REQUIRE(write(a, "blkio.bfq.weight_device", "7:0 300") == 0);
+  CHECK(read(a, "blkio.bfq.weight_device") == "default 111\n7:0 300\n");
+}
+
+TEST_CASE_METHOD(DocCgroup, "documented dialect: the session of the documentation, weight_device") {
+  const GroupId a = mkdir("a");
+  const auto* file = GENERATE("blkio.bfq.weight_device", "blkio.weight_device");
+  controller.add_device({8, 16}, true);  // /dev/sdb
+  controller.add_device({8, 0}, true);   // /dev/sda
+  REQUIRE(write(a, file, "8:16 300\n") == 0);
+  CHECK(read(a, file) ==
+        "dev     weight\n"
+        "8:16    300\n");
+  REQUIRE(write(a, file, "8:0 500\n") == 0);
+  CHECK(read(a, file) ==
+        "dev     weight\n"
+        "8:0     500\n"
+        "8:16    300\n");
+  REQUIRE(write(a, file, "8:0 0\n") == 0);
+  CHECK(read(a, file) ==
+        "dev     weight\n"
+        "8:16    300\n");
+}
+
+TEST_CASE_METHOD(DocCgroup, "documented dialect: a number wider than its column") {
+  const GroupId a = mkdir("a");
+  controller.add_device({253, 1048575}, true);
+  REQUIRE(write(a, "blkio.weight_device", "253:1048575 1") == 0);
+  CHECK(read(a, "blkio.weight_device") == "dev     weight\n253:1048575 1\n");
+}
+
+TEST_CASE_METHOD(DocCgroup,
+                 "documented dialect: a rule with two blanks, as the documentation writes it") {
+  REQUIRE(write(kRoot, "blkio.throttle.read_bps_device", "7:0  1048576\n") == 0);
+  CHECK(read(kRoot, "blkio.throttle.read_bps_device") == "7:0 1048576\n");
+}
+
+TEST_CASE_METHOD(AfterIo<DocCgroup>, "documented dialect: io_serviced and io_service_bytes") {
+  CHECK(read(a, "blkio.io_serviced") == kServicedB + kServicedA + "Total 8\n");
+  CHECK(read(a, "blkio.io_service_bytes") == kBytes);
+  CHECK(read(kRoot, "blkio.io_service_bytes_recursive") == kBytes);
+}
+
+TEST_CASE_METHOD(DocCgroup, "documented dialect: the root's own files") {
+  CHECK(read(kRoot, "cgroup.sane_behavior") == "1\n");
+  CHECK(read(kRoot, "blkio.weight") == "100\n");
+  CHECK(read(kRoot, "blkio.weight_device") == "dev     weight\n");
+}

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: MIT
+"""Known I/O, exact numbers, own and recursive:
+
+    outer   5 reads of 4 KiB
+      inner   3 writes of 8 KiB, 2 fsyncs (each one write io of no bytes), 1 discard of 64 KiB
+"""
+import ctypes
+import os
+
+import lib
+import workload
+from lib import KIB, MIB
+
+PUNCH_KEEP_SIZE = 0x02 | 0x01
+
+
+def inner_io(path):
+    workload.seconds(path, "write", 8 * KIB, 3)
+    descriptor = os.open(path, os.O_RDWR)
+    os.fsync(descriptor)
+    os.fsync(descriptor)
+    if lib._libc.fallocate(descriptor, PUNCH_KEEP_SIZE, ctypes.c_long(MIB), ctypes.c_long(64 * KIB)):
+        raise OSError(ctypes.get_errno(), "fallocate")
+    os.close(descriptor)
+
+
+def rows(group, file, device):
+    names = ("Read", "Write", "Sync", "Async", "Discard", "Total")
+    return [group.count(file, device, name) for name in names]
+
+
+def test(scratch):
+    device = scratch.loop()
+    blkio = scratch.blkio([device])
+    outer = blkio.group("outer")
+    inner = outer.group("inner")
+    lib.check(inner.read("blkio.throttle.io_serviced") == "Total 0\n", "a new group is one line")
+    outer.call(workload.seconds, device.path, "read", 4 * KIB, 5)
+    inner.call(inner_io, device.path)
+
+    #            Read       Write     Sync       Async Discard   Total
+    expected = {
+        (outer, "io_serviced"): [5, 0, 5, 0, 0, 5],
+        (outer, "io_service_bytes"): [20480, 0, 20480, 0, 0, 20480],
+        (inner, "io_serviced"): [0, 5, 6, 0, 1, 6],
+        (inner, "io_service_bytes"): [0, 24576, 90112, 0, 65536, 90112],
+        (outer, "io_serviced_recursive"): [5, 5, 11, 0, 1, 11],
+        (outer, "io_service_bytes_recursive"): [20480, 24576, 110592, 0, 65536, 110592],
+        (blkio, "io_serviced"): [0, 0, 0, 0, 0, 0],
+        (blkio, "io_serviced_recursive"): [5, 5, 11, 0, 1, 11],
+    }
+    for (group, file), numbers in expected.items():
+        for family in ("throttle", "bfq"):
+            name = f"blkio.{family}.{file}"
+            found = rows(group, name, device)
+            lib.check(found == numbers, f"{group.path}/{name}: {found}, not {numbers}")
+            last = group.read(name).splitlines()[-1]
+            lib.check(last == f"Total {numbers[-1]}", f"{name} ends with {last!r}")
+
+
+lib.main(test)

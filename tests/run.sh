@@ -1,0 +1,63 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# All tests but the long ones, from a fresh machine on: installs what is missing, builds, runs every
+# ctest label but soak, and ends with one line `N passed, N failed, N skipped`.
+#
+#   BLKIO_SANITIZERS=0   leaves out the runs under ASan+UBSan and TSan
+#   BLKIO_JOBS=N         parallel jobs (default: the number of CPUs)
+set -u
+cd "$(dirname "$0")/.." || exit 1
+. tests/packages.sh
+jobs=${BLKIO_JOBS:-$(nproc)}
+results=$(mktemp -d)
+trap 'rm -rf "$results"' EXIT
+status=0
+
+step() { printf '\n== %s (%s)\n' "$*" "$(date +%H:%M:%S)"; }
+
+# build PRESET [TARGET...]
+build() {
+    local preset=$1
+    shift
+    cmake --preset "$preset" >"$results/configure.log" 2>&1 || {
+        cat "$results/configure.log"
+        return 1
+    }
+    cmake --build --preset "$preset" --parallel "$jobs" ${1:+--target "$@"} >"$results/build.log" 2>&1 || {
+        tail -n 100 "$results/build.log"
+        return 1
+    }
+}
+
+# run_labels NAME PRESET LABELS: a ctest run whose results count
+run_labels() {
+    step "$1"
+    ctest --preset "$2" -L "$3" --parallel "$jobs" --output-junit "$results/$1.xml" || status=1
+    grep -q '<testcase' "$results/$1.xml" 2>/dev/null || touch "$results/run-$1.broken"
+}
+
+step "packages"
+# shellcheck disable=SC2086
+install_packages $BUILD_PACKAGES $TEST_PACKAGES || exit 1
+
+step "build (release)"
+build release || exit 1
+run_labels "release" release '^(unit|golden|simulation|tree|fuzz)$'
+run_labels "integration" release '^integration$'
+
+# The sanitizers see what needs no mount; only that is built for them.
+sanitized=(tests/unit/all tests/golden/all tests/simulation/all)
+for preset in asan tsan; do
+    [ "${BLKIO_SANITIZERS:-1}" = 1 ] || break
+    step "build ($preset)"
+    if build $preset "${sanitized[@]}"; then
+        run_labels "$preset" $preset '^(unit|golden|simulation)$'
+    else
+        echo "the build for $preset failed"
+        touch "$results/build-$preset.broken"
+    fi
+done
+
+step "result"
+python3 -B tests/count_results.py "$results" || status=1
+exit $status

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+/// Watches a simulated queue from outside and stops the run at the first broken promise.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "io_queue.hpp"
+
+namespace blkio::simulation {
+
+/// Keeps its own, simple model of everything the queue promises:
+///   * a request goes once, in the order of its group and direction, and never after a cancel;
+///   * no limit of its path passes more than rate * (T + 2.5 ms) plus one request in any window T;
+///   * nothing waits beside a free device while its path is open (work conservation);
+///   * whoever could go is not passed over for ever (starvation);
+///   * the statistics are the sums of what happened.
+/// A broken promise is thrown as std::logic_error with the seed and the virtual time.
+class Auditor {
+ public:
+  Auditor(std::uint64_t seed, Hierarchy hierarchy) : seed_(seed), hierarchy_(hierarchy) {
+    groups_[GroupId::kRoot];
+  }
+
+  void group_added(GroupId group, GroupId parent);
+  void group_removed(GroupId group, GroupId parent);
+  void limit_set(GroupId group, Limit limit, std::optional<std::uint64_t> per_second, TimeNs now);
+
+  void arrived(const data_plane::QueuedIo& io, TimeNs now);
+  void cancelled(const data_plane::QueuedIo& io, TimeNs now);
+  /// `queue` has just handed the request out.
+  void went(const data_plane::QueuedIo& io, const data_plane::IoQueue& queue, TimeNs now);
+  /// next() has nothing, and the device has room.
+  void nothing_goes(data_plane::IoQueue& queue, TimeNs now);
+  /// A deadline has come and nothing was changed since it was announced.
+  void deadline_came(bool something_went, TimeNs now);
+  /// At any time.
+  void statistics(GroupId group, const stats::DeviceCounters& counters, TimeNs now);
+
+  std::uint64_t went() const { return went_; }
+  std::uint64_t waiting() const { return waiting_; }
+
+ private:
+  /// A leaking bucket without a bottom line: the most, over all windows that end now, by which
+  /// what passed exceeds the rate.
+  struct Account {
+    std::optional<std::uint64_t> rate;
+    long double excess = 0;
+    long double highest_rate = 0;  ///< since the excess was last zero
+    TimeNs seen = 0;
+    void leak(TimeNs now);
+  };
+
+  struct Group {
+    GroupId parent = GroupId::kRoot;
+    int contenders = 1;  ///< child groups, and its own tasks
+    std::array<Account, kLimits> accounts;
+    std::array<std::deque<const data_plane::QueuedIo*>, kDirections> waiting;
+    std::array<int, kDirections> passed_over{};
+    std::array<OpCounts, kCounters> own;
+    std::array<OpCounts, kCounters> inherited;
+  };
+
+  [[noreturn]] void fail(const std::string& what, TimeNs now) const;
+  std::deque<const data_plane::QueuedIo*>& queue_of(const data_plane::QueuedIo& io);
+  void charge(Group& payer, const data_plane::QueuedIo& io, TimeNs now);
+  int fair_wait(GroupId group) const;
+
+  std::uint64_t seed_;
+  Hierarchy hierarchy_;
+  std::map<GroupId, Group> groups_;
+  std::uint64_t went_ = 0;
+  std::uint64_t waiting_ = 0;
+};
+
+}  // namespace blkio::simulation

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT
+#include "cgroupfs/stat_files.hpp"
+
+#include <catch2/catch.hpp>
+#include <cerrno>
+
+#include "unit/cgroupfs/cgroup_fixture.hpp"
+
+using namespace blkio;
+using namespace blkio::test;
+
+namespace {
+
+constexpr GroupId kRoot = GroupId::kRoot;
+constexpr auto* kServiced = "blkio.throttle.io_serviced";
+constexpr auto* kServicedRecursive = "blkio.throttle.io_serviced_recursive";
+
+OpCounts reads(std::uint64_t count) {
+  return {.read = count, .sync = count};
+}
+
+/// What a file shows of one device that was only read, and nothing else.
+std::string only_reads(const std::string& device, std::uint64_t count) {
+  const std::string n = std::to_string(count);
+  return device + " Read " + n + "\n" + device + " Write 0\n" + device + " Sync " + n + "\n" +
+         device + " Async 0\n" + device + " Discard 0\n" + device + " Total " + n + "\nTotal " + n +
+         "\n";
+}
+
+}  // namespace
+
+TEST_CASE_METHOD(KernelCgroup, "throttle counters have rows once a rule was written somewhere") {
+  const GroupId a = mkdir("a");
+  const GroupId other = mkdir("other");
+  controller.count(a, kA, Counter::kThrottleIos, reads(5));
+  CHECK(read(a, kServiced) == "Total 0\n");
+  CHECK(write(other, "blkio.throttle.read_bps_device", "7:0 0") == 0);
+  CHECK(read(a, kServiced) == only_reads("7:0", 5));
+}
+
+TEST_CASE_METHOD(KernelCgroup, "a rule makes zero rows in the group and above, not below") {
+  const GroupId a = mkdir("a");
+  const GroupId below = mkdir("below", a);
+  CHECK(write(a, "blkio.throttle.read_bps_device", "7:0 100") == 0);
+  CHECK(read(a, kServiced) == only_reads("7:0", 0));
+  CHECK(read(kRoot, "blkio.throttle.io_service_bytes_recursive") == only_reads("7:0", 0));
+  CHECK(read(below, kServiced) == "Total 0\n");
+}
+
+TEST_CASE_METHOD(KernelCgroup, "each file shows its own counter") {
+  struct Row {
+    const char* file;
+    std::uint64_t value;
+  };
+  const auto row = GENERATE(values<Row>({{"blkio.throttle.io_service_bytes", 1},
+                                         {"blkio.throttle.io_serviced", 2},
+                                         {"blkio.bfq.io_service_bytes", 3},
+                                         {"blkio.bfq.io_serviced", 4}}));
+  controller.start_throttle_counters(kA);
+  controller.count(kRoot, kA, Counter::kThrottleBytes, reads(1));
+  controller.count(kRoot, kA, Counter::kThrottleIos, reads(2));
+  controller.count(kRoot, kA, Counter::kBfqBytes, reads(3));
+  controller.count(kRoot, kA, Counter::kBfqIos, reads(4));
+  CHECK(read(kRoot, row.file) == only_reads("7:0", row.value));
+  CHECK(read(kRoot, std::string(row.file) + "_recursive") == only_reads("7:0", row.value));
+}
+
+TEST_CASE_METHOD(KernelCgroup, "bfq rows are of devices with weights only") {
+  controller.count(kRoot, kB, Counter::kBfqIos, reads(3));
+  CHECK(read(kRoot, "blkio.bfq.io_serviced") == "Total 0\n");
+}
+
+TEST_CASE_METHOD(DocCgroup, "the names without a prefix show every device") {
+  controller.count(kRoot, kB, Counter::kBfqIos, reads(3));
+  CHECK(read(kRoot, "blkio.io_serviced") == only_reads("7:1", 3));
+  CHECK(read(kRoot, "blkio.io_serviced_recursive") == only_reads("7:1", 3));
+  CHECK(read(kRoot, "blkio.bfq.io_serviced") == "Total 0\n");
+}
+
+TEST_CASE_METHOD(KernelCgroup, "recursive: own and living descendants; a removed child is gone") {
+  const GroupId p = mkdir("p");
+  const GroupId c = mkdir("c", p);
+  const GroupId d = mkdir("d", c);
+  controller.start_throttle_counters(kA);
+  controller.count(p, kA, Counter::kThrottleIos, reads(1));
+  controller.count(c, kA, Counter::kThrottleIos, reads(10));
+  controller.count(d, kA, Counter::kThrottleIos, reads(100));
+  CHECK(read(p, kServiced) == only_reads("7:0", 1));
+  CHECK(read(p, kServicedRecursive) == only_reads("7:0", 111));
+  CHECK(read(c, kServicedRecursive) == only_reads("7:0", 110));
+  REQUIRE(tree.rmdir(c, "d", 0));
+  CHECK(read(p, kServicedRecursive) == only_reads("7:0", 11));
+}
+
+TEST_CASE_METHOD(DocCgroup, "recursive: what removed children left stays, at every level above") {
+  const GroupId p = mkdir("p");
+  const GroupId c = mkdir("c", p);
+  mkdir("d", c);
+  controller.count(c, kA, Counter::kThrottleIos, reads(10));
+  controller.count(tree.resolve("p/c/d")->id, kA, Counter::kThrottleIos, reads(100));
+  REQUIRE(tree.rmdir(c, "d", 0));
+  CHECK(read(c, kServiced) == only_reads("7:0", 10));
+  CHECK(read(c, kServicedRecursive) == only_reads("7:0", 110));
+  REQUIRE(tree.rmdir(p, "c", 0));
+  CHECK(read(p, kServiced) == only_reads("7:0", 0));
+  CHECK(read(p, kServicedRecursive) == only_reads("7:0", 110));
+  CHECK(read(kRoot, kServicedRecursive) == only_reads("7:0", 110));
+}
+
+TEST_CASE_METHOD(KernelCgroup, "reset_stats checks its number and clears nothing to be seen") {
+  controller.start_throttle_counters(kA);
+  controller.count(kRoot, kA, Counter::kThrottleIos, reads(5));
+  CHECK(write(kRoot, "blkio.reset_stats", "x") == EINVAL);
+  CHECK(write(kRoot, "blkio.reset_stats", "99999999999999999999999") == ERANGE);
+  CHECK(write(kRoot, "blkio.reset_stats", "0x1") == 0);
+  CHECK(read(kRoot, kServiced) == only_reads("7:0", 5));
+  CHECK(read(kRoot, "blkio.reset_stats") == "errno " + std::to_string(EINVAL));
+}
+
+TEST_CASE_METHOD(DocCgroup, "reset_stats clears the group's own, never children's") {
+  const GroupId c = mkdir("c");
+  controller.count(kRoot, kA, Counter::kThrottleIos, reads(5));
+  controller.count(c, kA, Counter::kThrottleIos, reads(7));
+  CHECK(write(kRoot, "blkio.reset_stats", "x") == EINVAL);
+  CHECK_FALSE(controller.was_reset(kRoot));
+  CHECK(write(kRoot, "blkio.reset_stats", "1") == 0);
+  CHECK(read(kRoot, kServiced) == only_reads("7:0", 0));
+  CHECK(read(kRoot, kServicedRecursive) == only_reads("7:0", 7));
+}

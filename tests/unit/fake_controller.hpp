@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT
+/// A Controller without an engine: it remembers what the files told it, and tests set its counters.
+#pragma once
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <set>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "blkio/controller.hpp"
+
+namespace blkio::test {
+
+class FakeController final : public Controller {
+ public:
+  using CounterKey = std::tuple<GroupId, DeviceNumber, Counter>;
+
+  explicit FakeController(Dialect dialect = Dialect::kKernel) : dialect_(dialect) {}
+
+  // --- what a test prepares
+  void add_device(DeviceNumber device, bool weights) { devices_[device] = weights; }
+  /// The group did I/O on the device, and this is what was counted.
+  void count(GroupId group, DeviceNumber device, Counter counter, const OpCounts& counts) {
+    meet_device(group, device);
+    counts_[{group, device, counter}] += counts;
+  }
+
+  // --- what a test asks
+  std::optional<std::uint64_t> limit(GroupId group, DeviceNumber device, Limit limit) const {
+    const auto found = limits_.find({group, device, limit});
+    return found == limits_.end() ? std::nullopt : found->second;
+  }
+  /// Calls of set_limit, refused writes not among them.
+  int limits_set() const { return limits_set_; }
+  bool knows(GroupId group) const { return parents_.contains(group); }
+  bool was_reset(GroupId group) const { return reset_.contains(group); }
+
+  // --- Controller
+  bool has_device(DeviceNumber device) const override { return devices_.contains(device); }
+  bool has_weights(DeviceNumber device) const override {
+    const auto found = devices_.find(device);
+    return found != devices_.end() && found->second;
+  }
+
+  void group_added(GroupId group, GroupId parent) override { parents_[group] = parent; }
+  void group_removed(GroupId group, GroupId parent) override {
+    if (dialect_ == Dialect::kDoc) hand_over(group, parent);
+    std::erase_if(counts_,
+                  [group](const auto& entry) { return std::get<0>(entry.first) == group; });
+    std::erase_if(inherited_,
+                  [group](const auto& entry) { return std::get<0>(entry.first) == group; });
+    std::erase_if(limits_,
+                  [group](const auto& entry) { return std::get<0>(entry.first) == group; });
+    met_.erase(group);
+    parents_.erase(group);
+  }
+
+  void meet_device(GroupId group, DeviceNumber device) override {
+    for (;; group = parents_.at(group)) {
+      auto& met = met_[group];
+      if (std::find(met.begin(), met.end(), device) == met.end()) met.insert(met.begin(), device);
+      if (group == GroupId::kRoot) return;
+    }
+  }
+  void start_throttle_counters(DeviceNumber device) override { started_.insert(device); }
+  void set_limit(GroupId group, DeviceNumber device, Limit limit,
+                 std::optional<std::uint64_t> per_second) override {
+    ++limits_set_;
+    limits_[{group, device, limit}] = per_second;
+  }
+
+  std::vector<DeviceNumber> devices_met(GroupId group) const override {
+    const auto found = met_.find(group);
+    return found == met_.end() ? std::vector<DeviceNumber>{} : found->second;
+  }
+  OpCounts counts(GroupId group, DeviceNumber device, Counter counter) const override {
+    return lookup(counts_, {group, device, counter});
+  }
+  OpCounts inherited_counts(GroupId group, DeviceNumber device, Counter counter) const override {
+    return lookup(inherited_, {group, device, counter});
+  }
+  bool throttle_counters_started(DeviceNumber device) const override {
+    return dialect_ == Dialect::kDoc || started_.contains(device);
+  }
+  void reset_stats(GroupId group) override {
+    reset_.insert(group);
+    const auto is_of_group = [group](const auto& entry) {
+      return std::get<0>(entry.first) == group;
+    };
+    std::erase_if(counts_, is_of_group);
+    std::erase_if(inherited_, is_of_group);
+  }
+
+ private:
+  using Counts = std::map<CounterKey, OpCounts>;
+
+  static OpCounts lookup(const Counts& counts, const CounterKey& key) {
+    const auto found = counts.find(key);
+    return found == counts.end() ? OpCounts{} : found->second;
+  }
+  void hand_over(GroupId group, GroupId parent) {
+    for (const Counts* from : {&counts_, &inherited_}) {
+      const Counts source = *from;
+      for (const auto& [key, counts] : source) {
+        const auto& [owner, device, counter] = key;
+        if (owner == group) inherited_[{parent, device, counter}] += counts;
+      }
+    }
+  }
+
+  Dialect dialect_;
+  std::map<DeviceNumber, bool> devices_;  ///< and whether weights act on it
+  std::map<GroupId, GroupId> parents_;
+  std::map<GroupId, std::vector<DeviceNumber>> met_;
+  std::set<DeviceNumber> started_;
+  std::map<std::tuple<GroupId, DeviceNumber, Limit>, std::optional<std::uint64_t>> limits_;
+  int limits_set_ = 0;
+  Counts counts_;
+  Counts inherited_;
+  std::set<GroupId> reset_;
+};
+
+}  // namespace blkio::test
