@@ -3,33 +3,34 @@
 
 namespace blkio::stats {
 
-void DeviceCounters::Cell::add(std::uint64_t n) {
-  value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+void DeviceCounters::Table::add(Counter counter, Column column, std::uint64_t n) {
+  auto& value = values[static_cast<std::size_t>(counter)][column];
+  value.store(value.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
 }
 
 // The baseline first, with acquire: whoever sees a baseline sees at least the value it was taken
 // from, so the difference is never negative.
-std::uint64_t DeviceCounters::Cell::since_reset() const {
-  const std::uint64_t baseline = baseline_.load(std::memory_order_acquire);
-  return value_.load(std::memory_order_relaxed) - baseline;
-}
-
-void DeviceCounters::Cell::reset() {
-  baseline_.store(value_.load(std::memory_order_relaxed), std::memory_order_release);
-}
-
 OpCounts DeviceCounters::Table::since_reset(Counter counter) const {
+  const auto& value = values[static_cast<std::size_t>(counter)];
+  const auto& baseline = baselines[static_cast<std::size_t>(counter)];
+  const auto difference = [&](Column column) {
+    const std::uint64_t from = baseline[column].load(std::memory_order_acquire);
+    return value[column].load(std::memory_order_relaxed) - from;
+  };
   OpCounts counts;
-  counts.read = at(counter, kRead).since_reset();
-  counts.write = at(counter, kWrite).since_reset();
-  counts.discard = at(counter, kDiscard).since_reset();
+  counts.read = difference(kRead);
+  counts.write = difference(kWrite);
+  counts.discard = difference(kDiscard);
   counts.sync = counts.total();
   return counts;
 }
 
 void DeviceCounters::Table::reset() {
-  for (auto& columns : cells) {
-    for (Cell& cell : columns) cell.reset();
+  for (std::size_t counter = 0; counter < kCounters; ++counter) {
+    for (std::size_t column = 0; column < kColumns; ++column) {
+      baselines[counter][column].store(values[counter][column].load(std::memory_order_relaxed),
+                                       std::memory_order_release);
+    }
   }
 }
 
@@ -49,15 +50,15 @@ DeviceCounters::Column DeviceCounters::column_of(Op op) {
 
 void DeviceCounters::count_arrival(Op op, std::uint64_t bytes) {
   const Column column = column_of(op);
-  own_.at(Counter::kThrottleBytes, column).add(op == Op::kFlush ? 0 : bytes);
-  own_.at(Counter::kThrottleIos, column).add(1);
+  own_.add(Counter::kThrottleBytes, column, op == Op::kFlush ? 0 : bytes);
+  own_.add(Counter::kThrottleIos, column, 1);
 }
 
 void DeviceCounters::count_dispatch(Op op, std::uint64_t bytes) {
   if (op == Op::kFlush) return;
   const Column column = column_of(op);
-  own_.at(Counter::kBfqBytes, column).add(bytes);
-  own_.at(Counter::kBfqIos, column).add(1);
+  own_.add(Counter::kBfqBytes, column, bytes);
+  own_.add(Counter::kBfqIos, column, 1);
 }
 
 void DeviceCounters::inherit(const DeviceCounters& child) {
@@ -65,9 +66,9 @@ void DeviceCounters::inherit(const DeviceCounters& child) {
     const auto counter = static_cast<Counter>(i);
     OpCounts left = child.own(counter);
     left += child.inherited(counter);
-    inherited_.at(counter, kRead).add(left.read);
-    inherited_.at(counter, kWrite).add(left.write);
-    inherited_.at(counter, kDiscard).add(left.discard);
+    inherited_.add(counter, kRead, left.read);
+    inherited_.add(counter, kWrite, left.write);
+    inherited_.add(counter, kDiscard, left.discard);
   }
 }
 

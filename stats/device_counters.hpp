@@ -49,28 +49,15 @@ class DeviceCounters {
 
   static Column column_of(Op op);
 
-  /// Only the engine thread writes `value`, so its additions need no atomic read-modify-write and
-  /// a reset cannot lose one: the reset moves the baseline that readers subtract.
-  class Cell {
-   public:
-    void add(std::uint64_t n);
-    std::uint64_t since_reset() const;
-    void reset();
+  using Values = std::array<std::array<std::atomic<std::uint64_t>, kColumns>, kCounters>;
 
-   private:
-    std::atomic<std::uint64_t> value_{0};
-    std::atomic<std::uint64_t> baseline_{0};
-  };
-
+  /// Only the engine thread writes `values`, so its additions need no atomic read-modify-write, and
+  /// a reset cannot lose one: it moves the baselines, which readers subtract.
   struct Table {
-    std::array<std::array<Cell, kColumns>, kCounters> cells;
+    Values values{};
+    Values baselines{};
 
-    Cell& at(Counter counter, Column column) {
-      return cells[static_cast<std::size_t>(counter)][column];
-    }
-    const Cell& at(Counter counter, Column column) const {
-      return cells[static_cast<std::size_t>(counter)][column];
-    }
+    void add(Counter counter, Column column, std::uint64_t n);
     OpCounts since_reset(Counter counter) const;
     void reset();
   };

@@ -15,17 +15,11 @@ namespace blkio::throttle {
 /// directions know nothing of each other. No clock; one thread.
 class Gate {
  public:
-  bool limited(Direction direction) const {
-    return bytes(direction).limited() || ios(direction).limited();
-  }
+  bool limited(Direction direction) const { return limited_[index(direction)]; }
 
   /// kLongAgo without a limit; kNever under a limit of 0. The gate is open when this is not in the
   /// future.
-  TimeNs opens_at(Direction direction) const {
-    const TimeNs for_bytes = bytes(direction).opens_at();
-    const TimeNs for_ios = ios(direction).opens_at();
-    return for_bytes > for_ios ? for_bytes : for_ios;
-  }
+  TimeNs opens_at(Direction direction) const { return opens_at_[index(direction)]; }
 
   /// A request goes through; see Pace::charge().
   void charge(Direction direction, Charge charge, TimeNs now, bool held);
@@ -35,15 +29,15 @@ class Gate {
   std::optional<std::uint64_t> limit(Limit limit) const { return pace(limit).rate(); }
 
  private:
+  static std::size_t index(Direction direction) { return static_cast<std::size_t>(direction); }
   Pace& pace(Limit limit) { return paces_[static_cast<std::size_t>(limit)]; }
   const Pace& pace(Limit limit) const { return paces_[static_cast<std::size_t>(limit)]; }
-  const Pace& bytes(Direction direction) const {
-    return pace(direction == Direction::kRead ? Limit::kReadBps : Limit::kWriteBps);
-  }
-  const Pace& ios(Direction direction) const {
-    return pace(direction == Direction::kRead ? Limit::kReadIops : Limit::kWriteIops);
-  }
+  void refresh(Direction direction);
 
+  // What is asked of every gate on the path of every request, apart from the paces, which are
+  // touched only where there is a limit.
+  std::array<TimeNs, kDirections> opens_at_{kLongAgo, kLongAgo};
+  std::array<bool, kDirections> limited_{};
   std::array<Pace, kLimits> paces_;
 };
 

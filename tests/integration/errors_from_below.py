@@ -28,10 +28,13 @@ def same_as_native(group, device, operation, offset, what):
 
 
 def full_file_system(scratch):
-    """A sparse file of 64 MiB where there is room for 4."""
+    """A sparse file where there is room for nothing."""
     small = scratch.make_directory("small")
     lib.run("mount", "-t", "tmpfs", "-o", "size=4m", "none", small)
-    return scratch.file(64 * MIB, "small/full.img")
+    backing = scratch.file(64 * MIB, "small/full.img")
+    with open(scratch.path("small/filler"), "wb", buffering=0) as filler:
+        lib.check_errno("ENOSPC", lambda: [filler.write(bytes(MIB)) for _ in range(16)])
+    return backing
 
 
 def test(scratch):

@@ -39,7 +39,6 @@ def test(scratch):
     refused(scratch, devdir, *options(f"device=259:0={devdir}"))  # a directory
     refused(scratch, "259:0", *options(f"device=259:0={image}", f"device=259:0={different}"))
     refused(scratch, "one.img", *options(f"device=259:0={image}", f"device=259:1={same_name}"))
-    refused(scratch, "259:9", *options(f"device=259:0={image}", "scheduler=259:9=none"))
     missing = scratch.path("no-such-directory")
     refused(scratch, missing, missing, "-o", f"device=259:0={image},{where}")
     refused(scratch, image, image, "-o", f"device=259:0={image},{where}")  # not a directory

@@ -19,9 +19,13 @@ def test(scratch):
     group = scratch.blkio([device]).group("limited")
     group.limit("read_bps", device, MIB)
     for block, count in ((MIB, 4), (256 * KIB, 9)):
-        # The first of a run may owe the rest of the run before it: only the gaps are judged.
-        for gap in gaps(group, device, block, count):
-            lib.check_near(gap, block / MIB, 0.03, f"gap of {block >> 10} KiB reads in seconds")
+        # The first of a run may owe the rest of the run before it: only the gaps are judged. One of
+        # them may suffer from a busy machine, their mean may not.
+        found = gaps(group, device, block, count)
+        mean = sum(found) / len(found)
+        print("gaps in seconds:", " ".join(f"{gap:.4f}" for gap in found))
+        lib.check_near(mean, block / MIB, 0.02, f"mean gap of {block >> 10} KiB reads in seconds")
+        lib.check(max(abs(gap - mean) for gap in found) < 0.04, "no gap stands out")
 
 
 lib.main(test)

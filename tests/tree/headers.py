@@ -8,7 +8,7 @@ import sys
 import tree
 
 COMMAND = sys.argv[1:] + ["-std=c++20", "-fsyntax-only", "-Wall", "-x", "c++", "-I.", "-Iinclude",
-                          "-Isrc", "-Itests", "-include"]
+                          "-Isrc", "-Isrc/data_plane", "-Itests", "-include"]
 
 
 def complaint(path):

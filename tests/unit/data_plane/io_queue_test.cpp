@@ -185,6 +185,22 @@ TEST_CASE("nobody waiting at a closed gate, no deadline") {
   CHECK(world.queue.deadline() == kNever);
 }
 
+TEST_CASE("a gate that opened while nobody waited has held nobody") {
+  // a: 10000 ios/s, last used at 0. At 10 s it has the credit of the idle, 1 ms: 11 of 40 requests
+  // go at once (it would be 26 if they had waited until then), whether b has something to do or
+  // not.
+  for (const bool busy : {false, true}) {
+    World world;
+    world.queue.set_limit(kA, Limit::kReadIops, 10'000, 0);
+    world.arrive(kA, 0);
+    CHECK(world.go(0).size() == 1);
+    if (busy) world.arrive(kB, 10 * kSecondNs);
+    if (busy) world.arrive(kB, 10 * kSecondNs);
+    for (int i = 0; i < 40; ++i) world.arrive(kA, 10 * kSecondNs);
+    CHECK(world.go(10 * kSecondNs).size() == (busy ? 13 : 11));
+  }
+}
+
 TEST_CASE("a cancelled request never goes and is not charged") {
   World world;
   world.queue.set_limit(kA, Limit::kReadIops, 1, 0);

@@ -59,7 +59,8 @@ TEST_CASE("a request larger than any credit goes, and the next one waits for it"
 }
 
 TEST_CASE("the fraction of a nanosecond is carried") {
-  // Thirds of a second: request 3 is at the whole second again, request 3,000,003 at the 1,000,001st.
+  // Thirds of a second: request 3 is at the whole second again, request 3,000,003 at the
+  // 1,000,001st.
   Pace pace = pace_of(3);
   CHECK(flood(pace, 1, 4) == std::vector<TimeNs>{0, 333'333'333, 666'666'666, kSecondNs});
   CHECK(flood(pace, 1, 3'000'000, kSecondNs).back() == 1'000'001 * kSecondNs);

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: MIT
+// blkioctl: what a shell would do with the group files, and questions to the daemon.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cerrno>
+#include <string>
+#include <vector>
+
+#include "control_client.hpp"
+#include "control_plane/control_path.hpp"
+#include "group_files.hpp"
+#include "mount_finder.hpp"
+
+namespace {
+
+using namespace blkio;
+using namespace blkio::blkioctl;
+using nlohmann::json;
+
+// As a shell's.
+constexpr int kFailure = 1;
+constexpr int kUsage = 2;
+constexpr int kCannotExecute = 126;
+constexpr int kNotFound = 127;
+
+struct Arguments {
+  std::string mount;
+  std::string socket;
+  std::string group;
+  std::string file;
+  std::string value;
+  std::vector<std::string> command;
+  bool as_json = false;
+};
+
+using Outcome = Result<int>;
+
+Outcome exec_in_group(const Arguments& arguments) {
+  BLKIO_TRY(const auto mount, find_mount(arguments.mount));
+  BLKIO_TRY(const auto group, group_path(mount, arguments.group));
+  BLKIO_TRY(write_file(group + "/cgroup.procs", "0"));
+  std::vector<char*> words;
+  for (const auto& word : arguments.command) words.push_back(const_cast<char*>(word.c_str()));
+  words.push_back(nullptr);
+  ::execvp(words.front(), words.data());
+  const int error = errno;
+  fmt::print(stderr, "blkioctl: {}\n", Error{error, arguments.command.front()}.to_string());
+  return error == ENOENT ? kNotFound : kCannotExecute;
+}
+
+Outcome set_value(const Arguments& arguments) {
+  BLKIO_TRY(const auto mount, find_mount(arguments.mount));
+  BLKIO_TRY(const auto group, group_path(mount, arguments.group));
+  BLKIO_TRY(write_file(group + "/" + arguments.file, arguments.value));
+  return 0;
+}
+
+Outcome get_value(const Arguments& arguments) {
+  BLKIO_TRY(const auto mount, find_mount(arguments.mount));
+  BLKIO_TRY(const auto group, group_path(mount, arguments.group));
+  BLKIO_TRY(const auto text, read_file(group + "/" + arguments.file));
+  fmt::print("{}", text);
+  return 0;
+}
+
+Outcome list_groups(const Arguments& arguments) {
+  BLKIO_TRY(const auto mount, find_mount(arguments.mount));
+  BLKIO_TRY(const auto group, group_path(mount, arguments.group));
+  BLKIO_TRY(const auto groups, groups_below(group));
+  if (arguments.as_json) {
+    fmt::print("{}\n", json(groups).dump(2, ' ', false, json::error_handler_t::replace));
+    return 0;
+  }
+  for (const auto& name : groups) fmt::print("{}\n", name);
+  return 0;
+}
+
+Result<json> ask(const Arguments& arguments, const char* command) {
+  std::string socket = arguments.socket;
+  if (socket.empty()) {
+    BLKIO_TRY(const auto mount, find_mount(arguments.mount));
+    BLKIO_TRY(socket, control_plane::control_path(mount));
+  }
+  return ask_daemon(socket, {{"command", command}});
+}
+
+std::string plain(const json& value) {
+  return value.is_string() ? value.get<std::string>() : value.dump();
+}
+
+Outcome show_status(const Arguments& arguments) {
+  BLKIO_TRY(const auto status, ask(arguments, "status"));
+  if (arguments.as_json) {
+    fmt::print("{}\n", status.dump(2));
+    return 0;
+  }
+  for (const auto& [key, value] : status.items()) fmt::print("{}: {}\n", key, plain(value));
+  return 0;
+}
+
+// One line each: its number, then all that is known of it.
+Outcome show_devices(const Arguments& arguments) {
+  BLKIO_TRY(const auto answer, ask(arguments, "devices"));
+  const auto devices = answer.value("devices", json::array());
+  if (arguments.as_json) {
+    fmt::print("{}\n", devices.dump(2));
+    return 0;
+  }
+  for (const auto& device : devices) {
+    fmt::print("{}", plain(device.value("device", json("?"))));
+    for (const auto& [key, value] : device.items()) {
+      if (key != "device") fmt::print(" {}={}", key, plain(value));
+    }
+    fmt::print("\n");
+  }
+  return 0;
+}
+
+using Action = Outcome (*)(const Arguments&);
+
+struct CommandLine {
+  CLI::App app{"Works with the groups of a blkio mount, and asks its daemon.", "blkioctl"};
+  Arguments arguments;
+  Action action = nullptr;
+
+  CommandLine();
+
+ private:
+  CLI::App* command(const char* name, const char* description, Action does) {
+    CLI::App* added = app.add_subcommand(name, description);
+    added->callback([this, does] { action = does; });
+    return added;
+  }
+  void group_and_file(CLI::App* to) {
+    to->add_option("GROUP", arguments.group, "path below the mount; / is the root group")
+        ->required();
+    to->add_option("FILE", arguments.file, "name of the file, such as blkio.bfq.weight")
+        ->required();
+  }
+  void json_flag(CLI::App* to) { to->add_flag("--json", arguments.as_json, "print JSON"); }
+};
+
+CommandLine::CommandLine() {
+  app.set_version_flag("-V,--version", "blkioctl " BLKIO_VERSION);
+  app.add_option("-m,--mount", arguments.mount, "the blkio mount, if there are several")
+      ->type_name("MOUNT");
+  app.add_option("-s,--socket", arguments.socket,
+                 "the daemon's control socket, if it was started with control=")
+      ->type_name("SOCKET");
+
+  CLI::App* exec = command("exec", "put a command into a group and run it", exec_in_group);
+  exec->add_option("-g,--group", arguments.group, "path below the mount; / is the root group")
+      ->type_name("GROUP")
+      ->required();
+  exec->add_option("CMD", arguments.command, "the command and its arguments, after --")->required();
+
+  json_flag(command("status", "tell how the daemon works", show_status));
+  json_flag(command("devices", "list the proxied devices", show_devices));
+
+  CLI::App* set = command("set", "write a value to a file of a group", set_value);
+  group_and_file(set);
+  set->add_option("VALUE", arguments.value, "written as it is, in one piece")->required();
+
+  group_and_file(command("get", "print a file of a group", get_value));
+
+  CLI::App* list = command("ls", "list the groups below a group", list_groups);
+  list->add_option("GROUP", arguments.group, "path below the mount (the root group)");
+  json_flag(list);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CommandLine line;
+  try {
+    line.app.parse(argc, argv);
+  } catch (const CLI::Success& help) {  // --help, --version
+    return line.app.exit(help);
+  } catch (const CLI::ParseError& error) {
+    fmt::print(stderr, "blkioctl: {} (try --help)\n", error.what());
+    return kUsage;
+  }
+  if (line.action == nullptr) {
+    fmt::print(stderr, "blkioctl: a command is required (try --help)\n");
+    return kUsage;
+  }
+  const auto outcome = line.action(line.arguments);
+  if (outcome) return outcome.value();
+  fmt::print(stderr, "blkioctl: {}\n", outcome.error().to_string());
+  return kFailure;
+}
