@@ -69,6 +69,13 @@ class Deadlines {
     earlier ? sift_up(position) : sift_down(position);
   }
 
+  /// Moves every entry to at_of(hook). O(n).
+  template <class F>
+  void replan(F&& at_of) {
+    for (Entry& entry : heap_) entry.at = at_of(*entry.hook);
+    for (std::size_t position = heap_.size(); position-- > 0;) sift_down(position);
+  }
+
   /// The hook must be armed.
   void erase(Hook& hook) {
     assert(hook.armed());

@@ -43,7 +43,7 @@ Result<std::string> choose_mount(const std::vector<std::string>& mounts,
   if (trees.empty()) return failure(0, "no blkio mount (is the daemon running?)");
   if (trees.size() == 1) return trees.front();
   return failure(
-      EEXIST, fmt::format("several blkio mounts, choose one with -m: {}", fmt::join(trees, ", ")));
+      0, fmt::format("several blkio mounts, choose one with -m: {}", fmt::join(trees, ", ")));
 }
 
 Result<std::string> find_mount(const std::string& asked) {

@@ -136,12 +136,11 @@ TimeNs IoQueue::deadline() {
   return kNever;
 }
 
-// After a limit has changed, planned times below it may be earlier as well as later.
-void IoQueue::replan(Direction direction) {
-  for (auto& [group, node] : nodes_) {
-    GroupNode::Deadlines::Hook& hook = node->side(direction).deadline;
-    if (hook.armed()) deadlines_.update(hook, path_opens_at(*node, direction));
-  }
+// An entry that is too early is found out when it comes up; one that is too late would not be.
+void IoQueue::replan() {
+  deadlines_.replan([this](const GroupNode::Deadlines::Hook& hook) {
+    return path_opens_at(hook.node(), hook.direction());
+  });
 }
 
 // ---- gates -------------------------------------------------------------------------------------
@@ -271,9 +270,11 @@ void IoQueue::set_limit(GroupId group, Limit limit, std::optional<std::uint64_t>
   settle_passing();
   if (!per_second && nodes_.find(group) == nodes_.end()) return;
   GroupNode& node = node_of(group);
+  const Direction direction = direction_of(limit);
+  const TimeNs before = node.gate.opens_at(direction);
   node.gate.set_limit(limit, per_second, now_);
-  follow_gate(node, direction_of(limit));
-  replan(direction_of(limit));
+  follow_gate(node, direction);
+  if (node.gate.opens_at(direction) < before) replan();
 }
 
 void IoQueue::group_removed(GroupId group, GroupId parent) {

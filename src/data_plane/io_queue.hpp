@@ -134,7 +134,7 @@ class IoQueue {
   void close(GroupNode& node, Direction direction);
   void follow_gate(GroupNode& node, Direction direction);
   void rearm(GroupNode* node, Direction direction);
-  void replan(Direction direction);
+  void replan();
 
   const DeviceNumber device_;
   const Hierarchy hierarchy_;

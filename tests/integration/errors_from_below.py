@@ -2,6 +2,7 @@
 """Errors of a device reach the caller as an errno, and do not trouble another device:
 a read of a backing file cut short, a write into a full file system, a device that shrank to nothing.
 """
+import errno
 import os
 
 import lib
@@ -11,12 +12,14 @@ from lib import KIB, MIB
 
 def outcome(path, operation, offset):
     """The errno's name, or the bytes moved."""
+    descriptor = workload.open_file(path)
+    step = os.preadv if operation == "read" else os.pwritev
     try:
-        descriptor = workload.open_file(path)
-        step = os.preadv if operation == "read" else os.pwritev
         return step(descriptor, [workload.buffer(64 * KIB)], offset)
     except OSError as error:
-        return lib.errno.errorcode[error.errno]
+        return errno.errorcode[error.errno]
+    finally:
+        os.close(descriptor)
 
 
 def same_as_native(group, device, operation, offset, what):

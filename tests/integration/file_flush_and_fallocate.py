@@ -1,17 +1,10 @@
 # SPDX-License-Identifier: MIT
 """fsync, and the modes of fallocate that a disk knows: punch and zero give zeroes, others are refused."""
-import ctypes
 import os
 
 import lib
 from lib import KIB, MIB
-
-KEEP_SIZE, PUNCH_HOLE, COLLAPSE_RANGE, ZERO_RANGE = 0x01, 0x02, 0x08, 0x10
-
-
-def fallocate(descriptor, mode, offset, length):
-    if lib._libc.fallocate(descriptor, mode, ctypes.c_long(offset), ctypes.c_long(length)):
-        raise OSError(ctypes.get_errno(), "fallocate")
+from workload import COLLAPSE, KEEP_SIZE, PUNCH, ZERO, fallocate
 
 
 def test(scratch):
@@ -19,13 +12,13 @@ def test(scratch):
         blkio = scratch.blkio([device], name=f"blkio-{os.path.basename(device.source)}")
         descriptor = os.open(device.path, os.O_RDWR)
         os.pwrite(descriptor, b"x" * MIB, 0)
-        fallocate(descriptor, PUNCH_HOLE | KEEP_SIZE, 128 * KIB, 64 * KIB)
-        fallocate(descriptor, ZERO_RANGE | KEEP_SIZE, 512 * KIB, 64 * KIB)
+        fallocate(descriptor, PUNCH | KEEP_SIZE, 128 * KIB, 64 * KIB)
+        fallocate(descriptor, ZERO | KEEP_SIZE, 512 * KIB, 64 * KIB)
         expected = bytearray(b"x" * MIB)
         expected[128 * KIB:192 * KIB] = bytes(64 * KIB)
         expected[512 * KIB:576 * KIB] = bytes(64 * KIB)
         lib.check(os.pread(descriptor, MIB, 0) == expected, "zeroes there and nowhere else")
-        lib.check_errno("EOPNOTSUPP|EINVAL", fallocate, descriptor, COLLAPSE_RANGE, 0, 4 * KIB)
+        lib.check_errno("EOPNOTSUPP|EINVAL", fallocate, descriptor, COLLAPSE, 0, 4 * KIB)
         lib.check_errno("EOPNOTSUPP|EINVAL|ENOSPC|EFBIG", fallocate, descriptor, 0, 16 * MIB, 4 * KIB)
         os.fsync(descriptor)
         os.fdatasync(descriptor)

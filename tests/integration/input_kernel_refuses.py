@@ -28,8 +28,9 @@ def refuse_io_uring():
                              (answer, 0, 0, fail), (answer, 0, 0, allow))
     program = Program(4, ctypes.cast(code, ctypes.POINTER(Instruction)))
     no_new_privileges, set_seccomp, filter_mode = 38, 22, 2
-    lib._libc.prctl(no_new_privileges, 1, 0, 0, 0)
-    if lib._libc.prctl(set_seccomp, filter_mode, ctypes.byref(program), 0, 0):
+    libc = ctypes.CDLL(None)
+    libc.prctl(no_new_privileges, 1, 0, 0, 0)
+    if libc.prctl(set_seccomp, filter_mode, ctypes.byref(program), 0, 0):
         os._exit(99)
 
 

@@ -10,7 +10,7 @@ import lib
 from lib import MIB
 
 LIMITS = (40 * MIB, 150 * MIB, 0, 20 * MIB, 400 * MIB)
-SIZE = 48 * MIB
+SIZE = 96 * MIB
 
 
 def test(scratch):
@@ -32,7 +32,7 @@ def test(scratch):
     changer.start()
     try:
         job = group.fio(device, "--rw=randrw", "--rwmixread=30", "--bssplit=4k/40:64k/30:128k/20:1m/10",
-                        "--ioengine=libaio", "--iodepth=32", f"--size={SIZE}", "--loops=2",
+                        "--ioengine=libaio", "--iodepth=32", f"--size={SIZE}",
                         "--verify=crc32c", "--verify_fatal=1", "--do_verify=1", "--end_fsync=1",
                         "--fallocate=none", "--randseed=20")
     finally:

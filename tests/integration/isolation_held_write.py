@@ -9,9 +9,7 @@ import time
 
 import lib
 import workload
-from lib import KIB
-
-FALLOC_PUNCH_KEEP_SIZE = 0x02 | 0x01
+from lib import KIB, MIB
 
 
 def hold(path):
@@ -25,9 +23,7 @@ def hold(path):
 def flush_and_punch(path):
     descriptor = workload.open_file(path)
     os.fsync(descriptor)
-    if lib._libc.fallocate(descriptor, FALLOC_PUNCH_KEEP_SIZE, lib.ctypes.c_long(1 << 20),
-                           lib.ctypes.c_long(1 << 16)):
-        raise OSError(lib.ctypes.get_errno(), "fallocate")
+    workload.fallocate(descriptor, workload.PUNCH | workload.KEEP_SIZE, MIB, 64 * KIB)
     os.close(descriptor)
 
 

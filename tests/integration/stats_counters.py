@@ -7,14 +7,11 @@
 A flush is one write io of no bytes to the throttle, and nothing to the scheduler's counters, as in
 the kernel, where flushes do not pass through the scheduler.
 """
-import ctypes
 import os
 
 import lib
 import workload
 from lib import KIB, MIB
-
-PUNCH_KEEP_SIZE = 0x02 | 0x01
 
 
 def inner_io(path):
@@ -22,8 +19,7 @@ def inner_io(path):
     descriptor = os.open(path, os.O_RDWR)
     os.fsync(descriptor)
     os.fsync(descriptor)
-    if lib._libc.fallocate(descriptor, PUNCH_KEEP_SIZE, ctypes.c_long(MIB), ctypes.c_long(64 * KIB)):
-        raise OSError(ctypes.get_errno(), "fallocate")
+    workload.fallocate(descriptor, workload.PUNCH | workload.KEEP_SIZE, MIB, 64 * KIB)
     os.close(descriptor)
 
 

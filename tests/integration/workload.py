@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The plain I/O of the tests. Every function opens its own descriptor."""
+import ctypes
 import mmap
 import os
 import time
@@ -62,3 +63,13 @@ def worst_latency(path, operation, block, count):
     """The slowest of `count` requests, in seconds."""
     start, times = completions(path, operation, block, count)
     return max(later - earlier for earlier, later in zip([start] + times, times))
+
+
+PUNCH, ZERO, COLLAPSE = 0x02, 0x10, 0x08  # modes of fallocate(2)
+KEEP_SIZE = 0x01
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def fallocate(descriptor, mode, offset, length):
+    if _libc.fallocate(descriptor, mode, ctypes.c_long(offset), ctypes.c_long(length)):
+        raise OSError(ctypes.get_errno(), "fallocate")

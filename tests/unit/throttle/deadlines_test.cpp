@@ -44,6 +44,19 @@ TEST_CASE("the earliest is on top, and says whose it is") {
   CHECK(deadlines.top().node().id == 2);
 }
 
+TEST_CASE("all can be moved at once") {
+  // Numbers 0..99 at those times, moved to 100 - number: the last comes first.
+  std::deque<Node> nodes;
+  Deadlines deadlines;
+  for (int i = 0; i < 100; ++i) deadlines.insert(nodes.emplace_back(i).hook, i);
+  deadlines.replan([](const Deadlines::Hook& hook) { return 100 - hook.node().id; });
+  for (int i = 99; i >= 0; --i) {
+    REQUIRE(deadlines.top().node().id == i);
+    REQUIRE(deadlines.earliest() == 100 - i);
+    deadlines.erase(deadlines.top());
+  }
+}
+
 TEST_CASE("it agrees with an ordered set over random operations") {
   // The reference is a std::set of (time, id): the heap must have the same least time and the same
   // members after each of 20,000 operations.

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: MIT
+"""What a test says about what it saw."""
+import errno
+import os
+import shutil
+import subprocess
+import time
+
+SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+class Skip(Exception):
+    """The test cannot run here; the text says why."""
+
+
+def check(condition, message):
+    if not condition:
+        raise AssertionError(message)
+
+
+def check_near(measured, expected, tolerance, what):
+    """Always prints the exact figure; `tolerance` is relative."""
+    tolerance = float(os.environ.get("BLKIO_TEST_TOLERANCE", tolerance))
+    deviation = measured / expected - 1
+    print(f"{what}: {measured:.4f}, expected {expected:.4f} ({deviation:+.2%})", flush=True)
+    check(abs(deviation) <= tolerance, f"{what} is off by {deviation:+.2%}, allowed {tolerance:.0%}")
+
+
+def check_errno(expected, function, *arguments):
+    """function(*arguments) fails with one of the errno names in `expected` ("EROFS|EACCES")."""
+    try:
+        function(*arguments)
+    except OSError as error:
+        numbers = [getattr(errno, name) for name in expected.split("|")]
+        check(error.errno in numbers, f"expected {expected}, got {error}")
+        return
+    raise AssertionError(f"expected {expected}, but the call succeeded")
+
+
+def eventually(condition, seconds, what):
+    """Polls; returns the seconds it took."""
+    start = time.monotonic()
+    while not condition():
+        if time.monotonic() - start > seconds:
+            raise AssertionError(f"after {seconds} s still not: {what}")
+        time.sleep(0.005)
+    return time.monotonic() - start
+
+
+def need(*programs):
+    for program in programs:
+        if not shutil.which(program):
+            raise Skip(f"{program} is not installed")
+
+
+def binary(name):
+    directory = os.environ.get("BLKIO_BIN") or os.path.join(SOURCE, "build/release/bin")
+    path = os.path.join(directory, name)
+    if not os.access(path, os.X_OK):
+        raise Skip(f"{path} has not been built")
+    return path
+
+
+def run(*command, **options):
+    """A program that must succeed; returns what it prints."""
+    options = {"timeout": 60, "check": True, "text": True, **options}
+    return subprocess.run(command, stdout=subprocess.PIPE, **options).stdout

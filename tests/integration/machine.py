@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: MIT
+"""Mounts, processes and loop devices of the machine: looking at them, and getting rid of them."""
+import glob
+import os
+import re
+import shutil
+import signal
+import subprocess
+
+from checks import run
+
+
+def mounts_below(directory):
+    """(mount point, MAJ:MIN, type) of every mount at or below the directory, innermost last."""
+    found = []
+    with open("/proc/self/mountinfo", encoding="utf-8") as stream:
+        for line in stream:
+            fields = line.split(" ")
+            point = re.sub(r"\\(\d{3})", lambda code: chr(int(code.group(1), 8)), fields[4])
+            if point == directory or point.startswith(directory + "/"):
+                found.append((point, fields[2], fields[fields.index("-") + 1]))
+    return found
+
+
+def processes_naming(text):
+    """Ids of the processes that have `text` on their command line (our own process excepted)."""
+    found = []
+    for path in glob.glob("/proc/[0-9]*/cmdline"):
+        pid = int(path.split("/")[2])
+        try:
+            with open(path, "rb") as stream:
+                if text.encode() in stream.read() and pid != os.getpid():
+                    found.append(pid)
+        except OSError:
+            pass
+    return found
+
+
+def force_unmount(directory):
+    """Also when nobody answers behind the mounts any more: aborts the connections first."""
+    for point, number, kind in reversed(mounts_below(directory)):
+        if kind.startswith("fuse"):
+            try:
+                with open(f"/sys/fs/fuse/connections/{number.split(':')[1]}/abort", "w") as stream:
+                    stream.write("1")
+            except OSError:
+                pass
+        subprocess.run(["umount", "-l", point], stderr=subprocess.DEVNULL)
+
+
+def detach_loops(directory):
+    """Detaches every loop device over a file below the directory; returns their names."""
+    output = run("losetup", "--list", "--noheadings", "--raw", "--output", "NAME,BACK-FILE")
+    found = []
+    for line in output.splitlines():
+        name, _, backing = line.partition(" ")
+        if backing.startswith(directory + "/"):
+            found.append(name)
+            subprocess.run(["losetup", "--detach", name], stderr=subprocess.DEVNULL)
+    return found
+
+
+def sweep(directory):
+    """Removes everything that lives in a scratch directory."""
+    for pid in processes_naming(directory):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    detach_loops(directory)
+    force_unmount(directory)
+    detach_loops(directory)
+    if not mounts_below(directory):
+        shutil.rmtree(directory, ignore_errors=True)
