@@ -58,6 +58,7 @@ class Scratch:
             if not os.path.exists(f"/proc/{owner}"):
                 sweep(old)
         self.directory = tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}.")
+        os.chmod(self.directory, 0o755)  # other users walk through it to the mounts
         os.chmod(self.directory, 0o755)  # tests of permissions come here as other users
         self._daemons = []
         self._devices = 0
