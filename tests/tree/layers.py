@@ -11,7 +11,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.MULTILINE)
 HOMES = (
     (r"fuse3?/?.*(fuse|fuse_lowlevel|fuse_opt)\.h$|^fuse_lowlevel\.h$", ("cgroupfs/fuse_",)),
     (r"^liburing(\.h|/)", ("src/data_plane/",)),
-    (r"^linux/fuse\.h$", ("src/data_plane/", "src/daemon/")),
+    (r"^linux/fuse\.h$", ("src/data_plane/", "src/daemon/", "cgroupfs/fuse_")),
     (r"^boost/asio(\.hpp|/)", ("src/daemon/", "src/control_plane/", "src/blkioctl/")),
     (r"^spdlog/", ("src/",)),
     (r"^CLI/", ("src/daemon/", "src/blkioctl/")),
