@@ -28,8 +28,8 @@ constexpr Direction direction_of(Op op) {
   return op == Op::kRead ? Direction::kRead : Direction::kWrite;
 }
 
-/// What a limiter charges for a request. The kernel's way: a discard is one io of 512 bytes, a flush
-/// one io of no bytes (block/blk-throttle.c, throtl_bio_data_size).
+/// What a limiter charges for a request. The kernel's way: a discard is one io of 512 bytes, a
+/// flush one io of no bytes (block/blk-throttle.c, throtl_bio_data_size).
 struct Charge {
   std::uint64_t bytes = 0;
   std::uint32_t ios = 1;

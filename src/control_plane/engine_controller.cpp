@@ -9,7 +9,9 @@ EngineController::EngineController(stats::GroupStats& root_stats, std::vector<De
   for (const Device& device : devices) devices_[device.number] = device.has_weights;
 }
 
-bool EngineController::has_device(DeviceNumber device) const { return devices_.contains(device); }
+bool EngineController::has_device(DeviceNumber device) const {
+  return devices_.contains(device);
+}
 
 bool EngineController::has_weights(DeviceNumber device) const {
   const auto it = devices_.find(device);

@@ -56,9 +56,12 @@ Result<void> DeviceDirectory::link(const std::string& name, const std::string& t
   std::error_code error;
   if (fs::is_symlink(fs::symlink_status(path, error))) {
     // Left by a daemon that was killed, unless the mount it leads to lives.
-    const std::string old = fmt::format("{}/{}", path_, fs::read_symlink(path, error).parent_path().string());
-    if (old != entry.directory && is_blkio_mount(old) && remove_dead_mount(old) && is_blkio_mount(old)) {
-      return failure(EBUSY, fmt::format("{}: another blkio daemon has a device of that name", path));
+    const std::string old =
+        fmt::format("{}/{}", path_, fs::read_symlink(path, error).parent_path().string());
+    if (old != entry.directory && is_blkio_mount(old) && remove_dead_mount(old) &&
+        is_blkio_mount(old)) {
+      return failure(EBUSY,
+                     fmt::format("{}: another blkio daemon has a device of that name", path));
     }
     fs::remove(path, error);
   }

@@ -40,7 +40,8 @@ Result<BackingDevice> open_device(const DeviceOption& option) {
     BLKIO_TRY(device, data_plane::open_backing_device(option.path));
     if (device.kind == data_plane::BackingKind::kFile && !option.number) {
       return failure(EINVAL, fmt::format("device={}: a regular file needs a number, say "
-                                         "device=259:0={}", option.text, option.path));
+                                         "device=259:0={}",
+                                         option.text, option.path));
     }
     if (device.kind == data_plane::BackingKind::kFile && !device.direct) {
       spdlog::warn("{}: its file system refuses O_DIRECT, the page cache is used", option.path);
@@ -116,8 +117,8 @@ Result<void> Holder::mount_devices() {
 Result<void> Holder::mount_all() {
   BLKIO_TRY(all_.shared, make_shared_state());
   BLKIO_TRY(mount_devices());
-  BLKIO_TRY(all_.tree, mount_fuse(all_.options.mountpoint, kTreeType, all_.options.source,
-                                  S_IFDIR | 0555));
+  BLKIO_TRY(all_.tree,
+            mount_fuse(all_.options.mountpoint, kTreeType, all_.options.source, S_IFDIR | 0555));
   return success();
 }
 
@@ -231,8 +232,8 @@ Result<std::vector<BackingDevice>> open_devices(const Options& options) {
     devices.push_back(std::move(device));
   }
   if (devices.size() > SharedState::kDevices) {
-    return failure(E2BIG, fmt::format("{} devices, at most {}", devices.size(),
-                                      SharedState::kDevices));
+    return failure(E2BIG,
+                   fmt::format("{} devices, at most {}", devices.size(), SharedState::kDevices));
   }
   return devices;
 }

@@ -22,7 +22,9 @@
 namespace blkio::daemon {
 namespace {
 
-void complain(const Error& error) { std::cerr << "blkio: " << error.to_string() << '\n'; }
+void complain(const Error& error) {
+  std::cerr << "blkio: " << error.to_string() << '\n';
+}
 
 std::string hint_for_io_uring(int error) {
   if (error == EPERM) {
@@ -59,10 +61,11 @@ void set_up_log(const Options& options, bool background) {
         "blkio", std::make_shared<spdlog::sinks::basic_file_sink_mt>(options.log_file));
   } else if (background) {
     logger = std::make_shared<spdlog::logger>(
-        "blkio", std::make_shared<spdlog::sinks::syslog_sink_mt>("blkio", LOG_PID, LOG_DAEMON, false));
+        "blkio",
+        std::make_shared<spdlog::sinks::syslog_sink_mt>("blkio", LOG_PID, LOG_DAEMON, false));
   } else {
-    logger = std::make_shared<spdlog::logger>(
-        "blkio", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    logger = std::make_shared<spdlog::logger>("blkio",
+                                              std::make_shared<spdlog::sinks::stderr_sink_mt>());
     logger->set_pattern("blkio: %l: %v");
   }
   logger->set_level(spdlog::level::from_str(options.log_level));
@@ -140,4 +143,6 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace blkio::daemon
 
-int main(int argc, char** argv) { return blkio::daemon::run(argc, argv); }
+int main(int argc, char** argv) {
+  return blkio::daemon::run(argc, argv);
+}

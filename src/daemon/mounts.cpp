@@ -89,7 +89,8 @@ Result<Mount> mount_fuse(const std::string& path, const char* type, const std::s
   if (mount(source.c_str(), path.c_str(), type, MS_NOSUID | MS_NODEV, data.c_str()) != 0) {
     const int error = errno;
     close(fd);
-    const char* hint = error == EPERM ? " (mounting needs root, or a user namespace: unshare -Urm)" : "";
+    const char* hint =
+        error == EPERM ? " (mounting needs root, or a user namespace: unshare -Urm)" : "";
     return failure(error, fmt::format("mounting on {}{}", path, hint));
   }
   Mount made{path, fd, 0};

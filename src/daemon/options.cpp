@@ -16,11 +16,14 @@ namespace {
 
 /// Words of mount(8) that say nothing to us.
 constexpr std::array kSwallowed = {
-    "rw",       "ro",         "dev",         "nodev",   "suid",     "nosuid",   "exec",
-    "noexec",   "relatime",   "norelatime",  "noatime", "atime",    "nodiratime", "diratime",
-    "strictatime", "lazytime", "nolazytime", "nofail",  "_netdev",  "user",     "nouser",
-    "users",    "auto",       "noauto",      "owner",   "group",    "defaults", "sync",
-    "async",    "dirsync",    "allow_other", "default_permissions"};
+    "rw",         "ro",         "dev",         "nodev",
+    "suid",       "nosuid",     "exec",        "noexec",
+    "relatime",   "norelatime", "noatime",     "atime",
+    "nodiratime", "diratime",   "strictatime", "lazytime",
+    "nolazytime", "nofail",     "_netdev",     "user",
+    "nouser",     "users",      "auto",        "noauto",
+    "owner",      "group",      "defaults",    "sync",
+    "async",      "dirsync",    "allow_other", "default_permissions"};
 
 bool is_swallowed(std::string_view word) {
   return word.starts_with("x-") || word.starts_with("X-") || word.starts_with("comment=") ||
@@ -28,7 +31,9 @@ bool is_swallowed(std::string_view word) {
          std::find(kSwallowed.begin(), kSwallowed.end(), word) != kSwallowed.end();
 }
 
-auto bad(std::string sentence) { return failure(EINVAL, std::move(sentence)); }
+auto bad(std::string sentence) {
+  return failure(EINVAL, std::move(sentence));
+}
 
 template <class Number>
 bool parse_number(std::string_view text, Number& number) {
@@ -39,8 +44,14 @@ bool parse_number(std::string_view text, Number& number) {
 /// Sizes take K, M, G (1000^n) and Ki, Mi, Gi (1024^n).
 std::optional<std::uint64_t> parse_size(std::string_view text) {
   static constexpr std::array<std::pair<std::string_view, std::uint64_t>, 8> kUnits = {
-      {{"Ki", 1ull << 10}, {"Mi", 1ull << 20}, {"Gi", 1ull << 30}, {"Ti", 1ull << 40},
-       {"K", 1000}, {"M", 1000'000}, {"G", 1000'000'000}, {"T", 1000'000'000'000}}};
+      {{"Ki", 1ull << 10},
+       {"Mi", 1ull << 20},
+       {"Gi", 1ull << 30},
+       {"Ti", 1ull << 40},
+       {"K", 1000},
+       {"M", 1000'000},
+       {"G", 1000'000'000},
+       {"T", 1000'000'000'000}}};
   std::uint64_t factor = 1;
   for (const auto& [unit, value] : kUnits) {
     if (!text.ends_with(unit)) continue;
@@ -84,8 +95,8 @@ Result<void> parse_device(std::string_view value, Options& options) {
     const auto size = parse_size(path.substr(5));
     if (!size || *size < 512) return bad(fmt::format("device={}: no size of a device", value));
     if (!device.number) {
-      return bad(fmt::format("device={}: the null device needs a number: device=MAJ:MIN={}", value,
-                             path));
+      return bad(
+          fmt::format("device={}: the null device needs a number: device=MAJ:MIN={}", value, path));
     }
     device.null_bytes = *size;
   } else if (path.empty()) {
@@ -228,8 +239,11 @@ Result<ParsedCommandLine> parse_command_line(int argc, const char* const* argv) 
   app.add_flag("-f,--foreground", options.foreground, "stay in the foreground");
   app.add_flag("-d,--debug", options.debug, "foreground, and log what happens");
   app.add_flag("-V,--version", version, "print the version and exit");
-  app.add_option("-o,--options", lists, "options, see below")->type_name("OPT[,OPT]...")
-      ->take_all()->expected(1)->allow_extra_args(false);
+  app.add_option("-o,--options", lists, "options, see below")
+      ->type_name("OPT[,OPT]...")
+      ->take_all()
+      ->expected(1)
+      ->allow_extra_args(false);
   app.add_option("place", places, "[SOURCE] MOUNTPOINT; SOURCE is only a name")->expected(0, 2);
   try {
     app.parse(argc, argv);
@@ -246,7 +260,8 @@ Result<ParsedCommandLine> parse_command_line(int argc, const char* const* argv) 
     return parsed;
   }
   for (const std::string& list : lists) BLKIO_TRY(parse_mount_options(list, options));
-  if (places.empty() || places.size() > 2) return bad("where to mount? usage: blkio [SOURCE] MOUNTPOINT [-o OPT[,OPT]...] (try --help)");
+  if (places.empty() || places.size() > 2)
+    return bad("where to mount? usage: blkio [SOURCE] MOUNTPOINT [-o OPT[,OPT]...] (try --help)");
   if (places.size() == 2) options.source = places.front();
   options.mountpoint = places.back();
   if (options.debug) {

@@ -18,7 +18,7 @@ struct DeviceOption {
   std::optional<DeviceNumber> number;  ///< MAJ:MIN= in front of the path
   std::string path;                    ///< empty for the null device
   std::uint64_t null_bytes = 0;
-  std::string text;                    ///< as written, for messages
+  std::string text;  ///< as written, for messages
 };
 
 struct Options {
@@ -28,7 +28,7 @@ struct Options {
   std::string devdir;  ///< empty: the default
   Hierarchy hierarchy = Hierarchy::kTree;
   Dialect dialect = Dialect::kDoc;
-  std::map<DeviceNumber, bool> weights;            ///< scheduler=MAJ:MIN=bfq (true) or none
+  std::map<DeviceNumber, bool> weights;                ///< scheduler=MAJ:MIN=bfq (true) or none
   std::map<DeviceNumber, std::string> default_groups;  ///< group=MAJ:MIN=PATH
   std::size_t max_held_bytes = 256u << 20;
   std::string control;  ///< socket; empty: the default

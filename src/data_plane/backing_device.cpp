@@ -93,7 +93,8 @@ Result<BackingDevice> open_backing_device(const std::string& path) {
   device.alignment = device.direct ? device.logical_block : 1;
   device.bytes -= device.bytes % device.logical_block;
   if (device.bytes == 0) {
-    return failure(EINVAL, fmt::format("{}: holds no block of {} bytes", path, device.logical_block));
+    return failure(EINVAL,
+                   fmt::format("{}: holds no block of {} bytes", path, device.logical_block));
   }
   return device;
 }

@@ -50,9 +50,9 @@ class BlockIo {
   const BackingDevice& device_;
   FileIndex file_;
   BlockIoListener& listener_;
-  DeviceList writes_;            ///< at the device
-  DeviceList blocked_;           ///< wait for an unaligned write to end, or are one that waits
-  std::size_t spliced_ = 0;      ///< unaligned writes in either list
+  DeviceList writes_;        ///< at the device
+  DeviceList blocked_;       ///< wait for an unaligned write to end, or are one that waits
+  std::size_t spliced_ = 0;  ///< unaligned writes in either list
   std::size_t in_flight_ = 0;
 };
 

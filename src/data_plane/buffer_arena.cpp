@@ -25,8 +25,7 @@ bool BufferArena::grow(std::uint8_t size_class) {
   const std::size_t bytes = stride * count;
   // Short replies always find room: their number is bounded by that of the requests.
   if (size_class != 0 && mapped_bytes_ + bytes > limit_bytes_) return false;
-  void* address =
-      mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* address = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (address == MAP_FAILED) return false;
   madvise(address, bytes, MADV_DONTFORK);
 

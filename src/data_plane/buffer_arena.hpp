@@ -37,8 +37,8 @@ class BufferArena {
   static constexpr std::uint32_t kLead = 512;
   /// Room for the blocks around an unaligned request.
   static constexpr std::uint32_t kSlack = 2 * 4096;
-  static constexpr std::array<std::uint32_t, 5> kCapacities = {
-      4096, 16 * 1024, 64 * 1024, 256 * 1024, 1024 * 1024 + kSlack};
+  static constexpr std::array<std::uint32_t, 5> kCapacities = {4096, 16 * 1024, 64 * 1024,
+                                                               256 * 1024, 1024 * 1024 + kSlack};
 
   /// limit_bytes: the most memory the arena ever takes; allocate() returns nullptr beyond it.
   BufferArena(Ring& ring, std::size_t limit_bytes) : ring_(ring), limit_bytes_(limit_bytes) {}

@@ -41,11 +41,11 @@ class ClassicTransport final : public Transport {
   MessageSink& sink_;
   std::array<ReadSlot, kMostReads> slots_;
   Poll poll_;
-  unsigned posted_ = 0;     ///< READs in the ring
-  unsigned wanted_ = 1;     ///< how many to post next: follows what the last round found
-  unsigned found_ = 0;      ///< messages of this round
-  unsigned replies_ = 0;    ///< replies in the ring
-  bool ran_dry_ = true;     ///< a READ of this round found nothing
+  unsigned posted_ = 0;   ///< READs in the ring
+  unsigned wanted_ = 1;   ///< how many to post next: follows what the last round found
+  unsigned found_ = 0;    ///< messages of this round
+  unsigned replies_ = 0;  ///< replies in the ring
+  bool ran_dry_ = true;   ///< a READ of this round found nothing
   bool polling_ = false;
   bool paused_ = false;
   bool lost_ = false;

@@ -62,25 +62,40 @@ DeviceFiles::DeviceFiles(const BackingDevice& device, Replier& replier, Negotiat
 
 void DeviceFiles::handle(const Message& message) {
   switch (message.header.opcode) {
-    case FUSE_INIT: return init(message);
-    case FUSE_LOOKUP: return lookup(message);
-    case FUSE_GETATTR: return get_attributes(message);
-    case FUSE_SETATTR: return set_attributes(message);
-    case FUSE_OPENDIR: return answer(message, fuse_open_out{});
-    case FUSE_READDIR: return read_directory(message);
+    case FUSE_INIT:
+      return init(message);
+    case FUSE_LOOKUP:
+      return lookup(message);
+    case FUSE_GETATTR:
+      return get_attributes(message);
+    case FUSE_SETATTR:
+      return set_attributes(message);
+    case FUSE_OPENDIR:
+      return answer(message, fuse_open_out{});
+    case FUSE_READDIR:
+      return read_directory(message);
     case FUSE_RELEASEDIR:
     case FUSE_FSYNCDIR:
-    case FUSE_DESTROY: return ok(message);
-    case FUSE_GETLK: return get_lock(message);
-    case FUSE_SETLK: return set_lock(message, false);
-    case FUSE_SETLKW: return set_lock(message, true);
-    case FUSE_FLUSH: return flush(message);
-    case FUSE_RELEASE: return release(message);
-    case FUSE_STATFS: return status(message);
-    case FUSE_IOCTL: return error(message, ENOTTY);
+    case FUSE_DESTROY:
+      return ok(message);
+    case FUSE_GETLK:
+      return get_lock(message);
+    case FUSE_SETLK:
+      return set_lock(message, false);
+    case FUSE_SETLKW:
+      return set_lock(message, true);
+    case FUSE_FLUSH:
+      return flush(message);
+    case FUSE_RELEASE:
+      return release(message);
+    case FUSE_STATFS:
+      return status(message);
+    case FUSE_IOCTL:
+      return error(message, ENOTTY);
     case FUSE_LISTXATTR:
     case FUSE_SETXATTR:
-    case FUSE_REMOVEXATTR: return error(message, EOPNOTSUPP);
+    case FUSE_REMOVEXATTR:
+      return error(message, EOPNOTSUPP);
     case FUSE_MKNOD:
     case FUSE_MKDIR:
     case FUSE_SYMLINK:
@@ -88,9 +103,11 @@ void DeviceFiles::handle(const Message& message) {
     case FUSE_UNLINK:
     case FUSE_RMDIR:
     case FUSE_RENAME:
-    case FUSE_RENAME2: return error(message, EPERM);
+    case FUSE_RENAME2:
+      return error(message, EPERM);
     // The kernel does without what is not known: getxattr, lseek, poll, statx, create, ...
-    default: return error(message, ENOSYS);
+    default:
+      return error(message, ENOSYS);
   }
 }
 
@@ -141,9 +158,9 @@ fuse_attr DeviceFiles::attributes(std::uint64_t node) const {
 }
 
 void DeviceFiles::lookup(const Message& message) {
-  const std::string_view name(reinterpret_cast<const char*>(message.body.data()),
-                              strnlen(reinterpret_cast<const char*>(message.body.data()),
-                                      message.body.size()));
+  const std::string_view name(
+      reinterpret_cast<const char*>(message.body.data()),
+      strnlen(reinterpret_cast<const char*>(message.body.data()), message.body.size()));
   if (message.header.nodeid != FUSE_ROOT_ID) return error(message, ENOTDIR);
   if (name != device_.name) return error(message, ENOENT);
   fuse_entry_out out{};

@@ -22,7 +22,9 @@ constexpr TimeNs kSweepNs = 100 * kMillisecondNs;
 std::uint64_t make_handle(GroupId group, std::uint32_t serial) {
   return std::uint64_t{static_cast<std::uint32_t>(group)} << 32 | serial;
 }
-GroupId opener_of(std::uint64_t handle) { return GroupId{static_cast<std::uint32_t>(handle >> 32)}; }
+GroupId opener_of(std::uint64_t handle) {
+  return GroupId{static_cast<std::uint32_t>(handle >> 32)};
+}
 
 Request& request_of(QueuedIo& io) {
   return *boost::intrusive::get_parent_from_member(&io, &Request::io);
@@ -50,20 +52,28 @@ DeviceShard::DeviceShard(EngineParts parts, const BackingDevice& device, FileInd
       buckets_(kHeldBuckets),
       held_(HeldSet::bucket_traits(buckets_.data(), buckets_.size())) {}
 
-DeviceShard::~DeviceShard() { held_.clear(); }
+DeviceShard::~DeviceShard() {
+  held_.clear();
+}
 
 // ---- message -> request ------------------------------------------------------------------------
 
 bool DeviceShard::on_message(Buffer* landing, std::size_t bytes) {
   const Message message = message_of(*landing, bytes);
   switch (message.header.opcode) {
-    case FUSE_READ: return on_read(message);
-    case FUSE_WRITE: return on_write(message, landing);
-    case FUSE_FSYNC: return on_fsync(message);
-    case FUSE_FALLOCATE: return on_fallocate(message);
-    case FUSE_OPEN: return on_open(message);
+    case FUSE_READ:
+      return on_read(message);
+    case FUSE_WRITE:
+      return on_write(message, landing);
+    case FUSE_FSYNC:
+      return on_fsync(message);
+    case FUSE_FALLOCATE:
+      return on_fallocate(message);
+    case FUSE_OPEN:
+      return on_open(message);
     case FUSE_FORGET:
-    case FUSE_BATCH_FORGET: return false;  // nodes are not remembered
+    case FUSE_BATCH_FORGET:
+      return false;  // nodes are not remembered
     case FUSE_INTERRUPT: {
       fuse_interrupt_in in{};
       if (message.read(in)) interrupt(in.unique);
@@ -74,7 +84,8 @@ bool DeviceShard::on_message(Buffer* landing, std::size_t bytes) {
       if (message.read(in)) parts_.groups.handle_closed(opener_of(in.fh));
       break;
     }
-    default: break;
+    default:
+      break;
   }
   files_.handle(message);
   return false;
@@ -211,7 +222,9 @@ void DeviceShard::turn(TimeNs now) {
   }
 }
 
-TimeNs DeviceShard::deadline() { return std::min(queue_.deadline(), next_sweep_); }
+TimeNs DeviceShard::deadline() {
+  return std::min(queue_.deadline(), next_sweep_);
+}
 
 /// All requests of a turn are looked up together: one lock, one drain of the task events.
 void DeviceShard::admit_arrivals(TimeNs now) {
@@ -381,7 +394,9 @@ void DeviceShard::stop() {
   files_.interrupt_all();
 }
 
-bool DeviceShard::drained() const { return io_.in_flight() == 0 && replying_ == 0; }
+bool DeviceShard::drained() const {
+  return io_.in_flight() == 0 && replying_ == 0;
+}
 
 void DeviceShard::on_connection_lost() {
   if (!stopping_) spdlog::warn("{}: the mount of the device is gone", device_.name);

@@ -15,8 +15,8 @@
 #include <vector>
 
 #include "backing_device.hpp"
-#include "block_io.hpp"
 #include "blkio/controller.hpp"
+#include "block_io.hpp"
 #include "classic_transport.hpp"
 #include "device_files.hpp"
 #include "io_queue.hpp"
@@ -37,7 +37,7 @@ struct EngineParts {
 
 struct ShardOptions {
   Hierarchy hierarchy = Hierarchy::kTree;
-  bool count_from_start = true;       ///< throttle.* counters run before the first rule
+  bool count_from_start = true;  ///< throttle.* counters run before the first rule
   std::size_t max_held_bytes = 256u << 20;
 };
 

@@ -24,7 +24,8 @@ void LockTable::set(const FileLock& lock) {
       kept.push_back(held);
       continue;
     }
-    const bool touches = held.overlaps(merged) || (held.end != UINT64_MAX && held.end + 1 == merged.start) ||
+    const bool touches = held.overlaps(merged) ||
+                         (held.end != UINT64_MAX && held.end + 1 == merged.start) ||
                          (merged.end != UINT64_MAX && merged.end + 1 == held.start);
     if (held.type == merged.type && touches) {
       merged.start = std::min(merged.start, held.start);

@@ -36,7 +36,8 @@ class LockTable {
   /// Sets or, with kUnlock, clears the owner's lock on the range, splitting and joining as fcntl(2)
   /// says. Precondition: no conflict.
   void set(const FileLock& lock);
-  /// close(2) of any descriptor drops all range locks of the process (fcntl(2)). True if there was one.
+  /// close(2) of any descriptor drops all range locks of the process (fcntl(2)). True if there was
+  /// one.
   bool drop_owner(std::uint64_t owner);
   /// The last descriptor of an open file is gone: OFD locks and flocks go with it.
   bool drop_handle(std::uint64_t handle);

@@ -53,8 +53,8 @@ struct Request : Completion {
 
   std::uint64_t device_span() const { return range_bytes != 0 ? range_bytes : device_bytes; }
 
-  boost::intrusive::list_member_hook<> device_link;          ///< writes at the device
-  boost::intrusive::unordered_set_member_hook<> held_link;   ///< held ones, by unique
+  boost::intrusive::list_member_hook<> device_link;         ///< writes at the device
+  boost::intrusive::unordered_set_member_hook<> held_link;  ///< held ones, by unique
 };
 // The 512 bytes a held read may cost (docs/architecture.md, "Memory and back-pressure").
 static_assert(sizeof(Request) <= 512);

@@ -12,9 +12,13 @@ namespace {
 constexpr unsigned kFiles = 1024;
 constexpr unsigned kRegions = 4096;
 
-unsigned raw(FileIndex file) { return static_cast<unsigned>(file); }
+unsigned raw(FileIndex file) {
+  return static_cast<unsigned>(file);
+}
 
-void fixed_file(io_uring_sqe* sqe) { sqe->flags |= IOSQE_FIXED_FILE; }
+void fixed_file(io_uring_sqe* sqe) {
+  sqe->flags |= IOSQE_FIXED_FILE;
+}
 
 /// The fastest layout first (task work runs only when we ask for completions), then what older
 /// kernels know.
@@ -34,7 +38,9 @@ int init_ring(unsigned entries, io_uring* ring) {
 
 }  // namespace
 
-Ring::~Ring() { close(); }
+Ring::~Ring() {
+  close();
+}
 
 Result<void> Ring::open(unsigned entries) {
   const int error = init_ring(entries, &ring_);

@@ -43,8 +43,8 @@ class Ring {
   void unregister_file(FileIndex file);
   RegionIndex register_region(void* address, std::size_t bytes);
 
-  void read(Completion& done, FileIndex file, RegionIndex region, std::byte* to, std::uint32_t bytes,
-            std::uint64_t offset);
+  void read(Completion& done, FileIndex file, RegionIndex region, std::byte* to,
+            std::uint32_t bytes, std::uint64_t offset);
   void write(Completion& done, FileIndex file, RegionIndex region, const std::byte* from,
              std::uint32_t bytes, std::uint64_t offset, bool synchronous = false);
   void fsync(Completion& done, FileIndex file, bool data_only);
