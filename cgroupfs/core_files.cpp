@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <cerrno>
 #include <iterator>
 
 #include "cgroupfs/group_tree.hpp"
@@ -55,7 +56,8 @@ Show show_release_agent() {
 
 Store store_release_agent() {
   return [](const FileServices& services, Group&, std::string_view text,
-            const Writer&) -> Result<void> {
+            const Writer& writer) -> Result<void> {
+    if (services.may_name_agent && !services.may_name_agent(writer)) return failure(EPERM);
     services.tree.release_agent = trim(text);
     return success();
   };

@@ -19,7 +19,7 @@ Store store_flag(bool Group::*flag);
 /// "1" where limits cover subtrees, which the kernel calls sane.
 Show show_sane_behavior();
 
-/// A path, PATH_MAX - 1 bytes at most; kept, never run.
+/// A path, PATH_MAX - 1 bytes at most. EPERM: the writer may not choose what the daemon runs.
 inline constexpr std::size_t kMaxReleaseAgentBytes = 4095;
 Show show_release_agent();
 Store store_release_agent();

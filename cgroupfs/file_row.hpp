@@ -25,6 +25,8 @@ struct FileServices {
   Membership& membership;
   Dialect dialect = Dialect::kDoc;
   Hierarchy hierarchy = Hierarchy::kTree;
+  /// May the writer name a program that the daemon will run? None: everybody may.
+  std::function<bool(const Writer&)> may_name_agent{};
 };
 
 /// The text of a file, as one read(2) of all of it gives it.
@@ -49,6 +51,7 @@ struct FileRow {
   Show show;    ///< none: reading is EINVAL
   Store store;  ///< none: writing is EINVAL, even by root through a 0444 file
   std::size_t max_write_bytes = kMaxWriteBytes;
+  bool speaks_of_tasks = false;  ///< by their ids, which depend on who opened the file
 };
 
 }  // namespace blkio::cgroupfs

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -42,10 +43,14 @@ Node node_of(FuseMount& mount, fuse_ino_t ino) {
 }
 
 timespec to_timespec(WallTimeNs time) {
-  return {time / kSecondNs, time % kSecondNs};
+  const WallTimeNs fraction = (time % kSecondNs + kSecondNs) % kSecondNs;  // before 1970 too
+  return {(time - fraction) / kSecondNs, fraction};
 }
+/// utimensat(2) takes any time; what is not within 292 years of 1970 becomes the nearest that is.
 WallTimeNs from_timespec(const timespec& time) {
-  return time.tv_sec * kSecondNs + time.tv_nsec;
+  constexpr WallTimeNs kMostSeconds = std::numeric_limits<WallTimeNs>::max() / kSecondNs - 5;
+  const auto seconds = std::clamp<WallTimeNs>(time.tv_sec, -kMostSeconds, kMostSeconds);
+  return seconds * kSecondNs + std::clamp<WallTimeNs>(time.tv_nsec, 0, kSecondNs - 1);
 }
 
 mode_t type_of(const Node& node) {
@@ -231,6 +236,21 @@ void op_readdir(fuse_req_t request, fuse_ino_t ino, std::size_t size, off_t afte
 
 // --- files ------------------------------------------------------------------------------------
 
+/// What a file works on, as its opener sees it. The opener of a handle that an earlier process gave
+/// is not known any more: there it is whoever uses it.
+FileServices services_for(fuse_req_t request, const FileRow& file, std::uint64_t handle) {
+  FuseMount& mount = mount_of(request);
+  const FileServices& ours = mount.services;
+  if (!file.speaks_of_tasks) return ours;
+  if (handle < mount.first_handle && !mount.views.contains(handle)) {
+    mount.views[handle] = ours.membership.seen_by(fuse_req_ctx(request)->pid);
+  }
+  const auto view = mount.views.find(handle);
+  if (view == mount.views.end() || view->second == nullptr) return ours;
+  return {ours.tree,    ours.controller, *view->second,
+          ours.dialect, ours.hierarchy,  ours.may_name_agent};
+}
+
 void op_open(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
   FuseMount& mount = mount_of(request);
   Node node = node_of(mount, ino);
@@ -238,6 +258,10 @@ void op_open(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
   if ((info->flags & O_DIRECT) != 0) return void(fuse_reply_err(request, EINVAL));
   if ((info->flags & O_TRUNC) != 0) touch(node, mount.now());
   info->fh = mount.next_handle++;
+  if (node.file->speaks_of_tasks) {
+    auto view = mount.services.membership.seen_by(fuse_req_ctx(request)->pid);
+    if (view != nullptr) mount.views.emplace(info->fh, std::move(view));
+  }
   info->direct_io = 1;  // sizes are 0, texts change by themselves
   info->noflush = 1;
   fuse_reply_open(request, info);
@@ -249,7 +273,7 @@ void op_read(fuse_req_t request, fuse_ino_t ino, std::size_t size, off_t offset,
   const Node node = node_of(mount, ino);
   if (node.group == nullptr || node.file == nullptr) return void(fuse_reply_err(request, ENODEV));
   const auto text = mount.snapshots.read(info->fh, static_cast<std::uint64_t>(offset), size, [&] {
-    return show_file(mount.services, node.group->id, *node.file);
+    return show_file(services_for(request, *node.file, info->fh), node.group->id, *node.file);
   });
   if (!text) return void(fuse_reply_err(request, text.error().number));
   fuse_reply_buf(request, text.value().data(), text.value().size());
@@ -257,14 +281,14 @@ void op_read(fuse_req_t request, fuse_ino_t ino, std::size_t size, off_t offset,
 
 /// The offset means nothing: every write(2) is a command of its own.
 void op_write(fuse_req_t request, fuse_ino_t ino, const char* data, std::size_t size, off_t,
-              fuse_file_info*) {
+              fuse_file_info* info) {
   FuseMount& mount = mount_of(request);
   Node node = node_of(mount, ino);
   if (file_of(node.id) == FileNumber::kDirectory) return void(fuse_reply_err(request, EISDIR));
   if (node.file == nullptr) return void(fuse_reply_err(request, ENODEV));
   const fuse_ctx& caller = *fuse_req_ctx(request);
-  const auto stored = store_file(mount.services, group_of(node.id), *node.file, {data, size},
-                                 Writer{caller.pid, caller.uid});
+  const auto stored = store_file(services_for(request, *node.file, info->fh), group_of(node.id),
+                                 *node.file, {data, size}, Writer{caller.pid, caller.uid});
   if (!stored) return void(fuse_reply_err(request, stored.error().number));
   touch(node, mount.now());
   fuse_reply_write(request, size);
@@ -272,6 +296,7 @@ void op_write(fuse_req_t request, fuse_ino_t ino, const char* data, std::size_t 
 
 void op_release(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
   mount_of(request).snapshots.release(info->fh);
+  mount_of(request).views.erase(info->fh);
   fuse_reply_err(request, 0);
 }
 

@@ -45,10 +45,10 @@ class LibfuseSession final : public FuseSession {
       : mount_{.services = services,
                .now = std::move(clock),
                .snapshots = {},
-               .next_handle = 0,
+               .views = {},
                .init_request = {}} {
     // Not those an earlier process on this connection gave.
-    mount_.next_handle = static_cast<std::uint64_t>(mount_.now());
+    mount_.first_handle = mount_.next_handle = static_cast<std::uint64_t>(mount_.now());
   }
   ~LibfuseSession() override {
     std::free(buffer_.mem);

@@ -69,6 +69,7 @@ Result<GroupId> GroupTree::mkdir(GroupId parent_id, std::string_view name, const
   if (!is_possible_name(name)) return failure(EINVAL);
   if (is_taken(*parent, name)) return failure(EEXIST);
   if (next_id_ == std::numeric_limits<std::uint32_t>::max()) return failure(ENOSPC);
+  BLKIO_TRY(membership_.add_group(GroupId{next_id_}, parent_id, name));
   const Group& group = add(GroupId{next_id_++}, parent, name, creator);
   touch(parent->directory, creator.now);
   controller_.group_added(group.id, parent_id);
@@ -80,14 +81,22 @@ Result<void> GroupTree::rmdir(GroupId parent_id, std::string_view name, WallTime
   if (parent == nullptr) return failure(ENOENT);
   const Group* const group = child(*parent, name);
   if (group == nullptr) return failure(is_taken(*parent, name) ? ENOTDIR : ENOENT);
-  if (!group->children.empty() || membership_.has_tasks(group->id)) return failure(EBUSY);
+  if (!group->children.empty()) return failure(EBUSY);
   const GroupId id = group->id;
+  BLKIO_TRY(membership_.remove_group(id));
   parent->children.erase(id);
   parent->child_by_name.erase(group->name);
   groups_.erase(id);
   touch(parent->directory, now);
   controller_.group_removed(id, parent_id);
+  if (on_child_removed) on_child_removed(parent_id);
   return success();
+}
+
+bool GroupTree::wants_release(GroupId id) const {
+  const Group* const group = find(id);
+  return group != nullptr && !group->is_root() && group->notify_on_release &&
+         group->children.empty();
 }
 
 Result<void> GroupTree::rename(GroupId parent_id, std::string_view name, GroupId new_parent_id,
@@ -100,6 +109,7 @@ Result<void> GroupTree::rename(GroupId parent_id, std::string_view name, GroupId
   if (parent_id != new_parent_id) return failure(EIO);
   if (name == new_name) return success();
   if (is_taken(*parent, new_name)) return failure(EEXIST);
+  BLKIO_TRY(membership_.rename_group(group->id, new_name));
   auto node = parent->child_by_name.extract(group->name);
   node.key() = new_name;
   parent->child_by_name.insert(std::move(node));

@@ -24,8 +24,8 @@ class GroupTree {
   /// True if a file has this name in the root directory or in the others.
   using IsFileName = std::function<bool(std::string_view name, bool in_root)>;
 
-  /// The tree tells `controller` of the groups that come and go, and asks `membership` whether one
-  /// may go. Both outlive it. `root` is the mount's own mode, owner and time.
+  /// The tree tells `controller` of the groups that come and go; `membership` hears of them first
+  /// and may object. Both outlive it. `root` is the mount's own mode, owner and time.
   GroupTree(Controller& controller, Membership& membership, IsFileName is_file_name,
             const Creator& root);
 
@@ -41,8 +41,12 @@ class GroupTree {
   std::string path(const Group& group) const;
   std::size_t size() const { return groups_.size(); }
 
-  /// The hierarchy's release_agent; kept and shown, never run.
+  /// The hierarchy's release_agent; kept and shown, run by who watches the tasks.
   std::string release_agent;
+  /// Called with the parent after each rmdir.
+  std::function<void(GroupId)> on_child_removed;
+  /// True if the release agent is to be run for the group once it has no tasks either.
+  bool wants_release(GroupId id) const;
 
   /// Calls visit(const Group&) for the group and all below it, parents before children.
   template <class Visit>

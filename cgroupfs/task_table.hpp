@@ -9,23 +9,35 @@
 #include <cstdint>
 #include <optional>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "blkio/types.hpp"
 
 namespace blkio::cgroupfs {
 
-/// Tells a reused id from the same task seen again; 0 means not known. 29 bits of clock ticks
-/// repeat after 62 days, and then only if the id is used again in that very tick.
+inline constexpr unsigned kStartBits = 25;
+
+/// Tells a reused id from the same task seen again; 0 means not known. 25 bits of clock ticks
+/// repeat after 3.9 days, and then only if the id is used again in that very tick.
 constexpr std::uint32_t start_print(std::uint64_t start_ticks) {
-  return static_cast<std::uint32_t>(1 + start_ticks % ((1U << 29) - 1));
+  return static_cast<std::uint32_t>(1 + start_ticks % ((1U << kStartBits) - 1));
 }
+
+/// Who left since the last look.
+struct Departures {
+  std::vector<GroupId> emptied;  ///< groups whose last member left; never the root group
+  bool others = false;           ///< other groups may be empty too: tasks in doubt, a long list
+  bool any() const { return others || !emptied.empty(); }
+};
 
 /// What is known of a living task.
 struct TaskInfo {
   GroupId group = GroupId::kRoot;
   pid_t tgid = 0;
   bool kernel_thread = false;
+  /// The group is a guess: the task was born where its parent's word is not enough to tell it.
+  bool in_doubt = false;
   std::uint32_t start = 0;  ///< start_print()
   bool operator==(const TaskInfo&) const = default;
 };
@@ -38,11 +50,19 @@ struct TaskInfo {
 /// Zombies are no members, as in kernel/cgroup/cgroup.c. The entry of a leader that exited before
 /// its threads is kept, invisible, as the place where they are linked, because one of them may
 /// exec and take over its id.
+///
+/// The kernel's events name a task's parent, which is not always the one that cloned it: a thread
+/// may have been cloned by any thread of its process, a child (CLONE_PARENT) by any child of its
+/// parent. Where these are in different groups, or may be, the newcomer is *in doubt*, and so is
+/// what it forks, until settle() or move(). Nobody is before keep_doubts(): it is of use only to
+/// who can ask the kernel.
 class TaskTable {
  public:
   TaskTable() = default;
   TaskTable(const TaskTable&) = delete;
   TaskTable& operator=(const TaskTable&) = delete;
+
+  void keep_doubts() { keeps_doubts_ = true; }
 
   /// Enters a task found by other means than an event, or replaces what was known of this id.
   void add(pid_t tid, const TaskInfo& info);
@@ -56,13 +76,31 @@ class TaskTable {
 
   /// The process runs a new program: its other threads are gone, and a kernel helper has become a
   /// user task. If the leader had exited, the thread that called exec goes on under its id and
-  /// in its own group. Unknown tasks are ignored.
+  /// in its own group; in doubt if the threads were in different ones. Unknown tasks are ignored.
   void exec(pid_t tgid);
 
   void exited(pid_t tid);
 
   /// False if the task is not known or is in the group already.
   bool move(pid_t tid, GroupId group);
+  /// The kernel has told where the task is.
+  void settle(pid_t tid, GroupId group);
+  /// The task is in some group, the kernel knows which. Until then it counts as in `guess`.
+  void doubt(pid_t tid, GroupId guess);
+  /// So are all of them, and nobody knows who is whose sibling.
+  void doubt_all();
+
+  /// From now on new threads and children of the process are in doubt.
+  void doubt_family(pid_t tgid);
+  /// Only new children are: some of the process's descendants are in other groups.
+  void doubt_children(pid_t tgid);
+  /// A move of the process, or of its threads one by one, is over: new threads are in doubt only if
+  /// there are different groups to inherit, new children only if it has had some before. Costs the
+  /// threads of the process.
+  void recheck_family(pid_t tgid);
+  /// The process has a child: what it leaves behind when it is moved.
+  void note_child(pid_t tgid);
+
   /// For a task that was entered by an event. Unknown tasks are ignored.
   void set_start(pid_t tid, std::uint32_t start);
 
@@ -78,9 +116,14 @@ class TaskTable {
 
   std::size_t count(GroupId group) const;
   /// True if some task is in another group than the root group.
-  bool any_outside_root() const { return count(GroupId::kRoot) != living_; }
+  bool any_outside_root() const { return doubtful_ != 0 || count(GroupId::kRoot) != living_; }
+  /// Tasks in doubt.
+  std::size_t doubtful() const { return doubtful_; }
   /// Living tasks.
   std::size_t size() const { return living_; }
+
+  const Departures& departures() const { return departures_; }
+  Departures take_departures() { return std::exchange(departures_, {}); }
 
   /// In no order; visit(pid_t tid, const TaskInfo&). The table must not change meanwhile.
   template <class Visit>
@@ -103,16 +146,21 @@ class TaskTable {
     pid_t tid = 0;
     pid_t tgid = 0;
     GroupId group = GroupId::kRoot;
-    std::uint32_t start : 29 = 0;
+    std::uint32_t start : kStartBits = 0;
     std::uint32_t kernel_thread : 1 = 0;
     std::uint32_t alive : 1 = 0;
     std::uint32_t exec_in_doubt : 1 = 0;
+    std::uint32_t in_doubt : 1 = 0;
+    // Of a leader's entry:
+    std::uint32_t mixed_threads : 1 = 0;  // may be in different groups
+    std::uint32_t mixed_family : 1 = 0;   // the process and its children may be
+    std::uint32_t has_children : 1 = 0;   // or had
   };
   static_assert(sizeof(Task) <= 48, "one for every task of the system");
   using Members = boost::intrusive::list<Task>;
 
   static TaskInfo info_of(const Task& task) {
-    return {task.group, task.tgid, task.kernel_thread != 0, task.start};
+    return {task.group, task.tgid, task.kernel_thread != 0, task.in_doubt != 0, task.start};
   }
   const Task* living(pid_t tid) const;
   Task* living(pid_t tid);
@@ -125,11 +173,19 @@ class TaskTable {
   void leave(Task& task);
   void erase(Task& task);
   void erase_threads(Task& leader);
+  void set_doubt(Task& task, bool in_doubt);
+  void note_emptied(GroupId group);
+  Task* leader_of(pid_t tgid);
+  const Task* forker_of(pid_t parent_tid, pid_t child_tid, pid_t child_tgid);
+  bool birth_in_doubt(const Task& origin, pid_t child_tid, pid_t child_tgid);
   void drop_if_useless(pid_t tgid);
 
   std::unordered_map<pid_t, Task> tasks_;  // before groups_, whose lists end first
   std::unordered_map<GroupId, Members> groups_;
   std::size_t living_ = 0;
+  std::size_t doubtful_ = 0;
+  bool keeps_doubts_ = false;
+  Departures departures_;
 };
 
 }  // namespace blkio::cgroupfs

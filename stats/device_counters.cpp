@@ -1,37 +1,25 @@
 // SPDX-License-Identifier: MIT
 #include "stats/device_counters.hpp"
 
+#include <memory>
+
 namespace blkio::stats {
+namespace {
 
-void DeviceCounters::Table::add(Counter counter, Column column, std::uint64_t n) {
-  auto& value = values[static_cast<std::size_t>(counter)][column];
-  value.store(value.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
-}
-
-// The baseline first, with acquire: whoever sees a baseline sees at least the value it was taken
-// from, so the difference is never negative.
-OpCounts DeviceCounters::Table::since_reset(Counter counter) const {
-  const auto& value = values[static_cast<std::size_t>(counter)];
-  const auto& baseline = baselines[static_cast<std::size_t>(counter)];
-  const auto difference = [&](Column column) {
-    const std::uint64_t from = baseline[column].load(std::memory_order_acquire);
-    return value[column].load(std::memory_order_relaxed) - from;
-  };
+template <class Read>
+OpCounts columns(Read&& read, std::size_t reads, std::size_t writes, std::size_t discards) {
   OpCounts counts;
-  counts.read = difference(kRead);
-  counts.write = difference(kWrite);
-  counts.discard = difference(kDiscard);
+  counts.read = read(reads);
+  counts.write = read(writes);
+  counts.discard = read(discards);
   counts.sync = counts.total();
   return counts;
 }
 
-void DeviceCounters::Table::reset() {
-  for (std::size_t counter = 0; counter < kCounters; ++counter) {
-    for (std::size_t column = 0; column < kColumns; ++column) {
-      baselines[counter][column].store(values[counter][column].load(std::memory_order_relaxed),
-                                       std::memory_order_release);
-    }
-  }
+}  // namespace
+
+DeviceCounters::~DeviceCounters() {
+  const std::unique_ptr<Table> dying(inherited_.load(std::memory_order_acquire));
 }
 
 DeviceCounters::Column DeviceCounters::column_of(Op op) {
@@ -48,33 +36,82 @@ DeviceCounters::Column DeviceCounters::column_of(Op op) {
   return kWrite;
 }
 
+// ---- counting ----------------------------------------------------------------------------------
+
 void DeviceCounters::count_arrival(Op op, std::uint64_t bytes) {
   const Column column = column_of(op);
-  own_.add(Counter::kThrottleBytes, column, op == Op::kFlush ? 0 : bytes);
-  own_.add(Counter::kThrottleIos, column, 1);
+  add(Counter::kThrottleBytes, column, op == Op::kFlush ? 0 : bytes);
+  add(Counter::kThrottleIos, column, 1);
 }
 
-void DeviceCounters::count_dispatch(Op op, std::uint64_t bytes) {
+void DeviceCounters::enter_queue(Op op) {
+  if (op != Op::kFlush) add(Counter::kQueued, column_of(op), 1);
+}
+
+void DeviceCounters::leave_queue(Op op) {
+  if (op != Op::kFlush) own_.subtract(cell(Counter::kQueued, column_of(op)), 1);
+}
+
+void DeviceCounters::count_dispatch(Op op, std::uint64_t bytes, TimeNs waited_ns) {
   if (op == Op::kFlush) return;
   const Column column = column_of(op);
-  own_.add(Counter::kBfqBytes, column, bytes);
-  own_.add(Counter::kBfqIos, column, 1);
+  add(Counter::kBfqBytes, column, bytes);
+  add(Counter::kBfqIos, column, 1);
+  add(Counter::kWaitNs, column, static_cast<std::uint64_t>(waited_ns));
+}
+
+void DeviceCounters::count_completion(Op op, TimeNs served_ns) {
+  if (op == Op::kFlush) return;
+  add(Counter::kServiceNs, column_of(op), static_cast<std::uint64_t>(served_ns));
+}
+
+void DeviceCounters::count_merge(Op op) {
+  if (op != Op::kFlush) add(Counter::kMerged, column_of(op), 1);
+}
+
+// ---- what removed children left ----------------------------------------------------------------
+
+DeviceCounters::Table& DeviceCounters::inheritance() {
+  Table* table = inherited_.load(std::memory_order_relaxed);
+  if (table == nullptr) {
+    table = std::make_unique<Table>().release();
+    inherited_.store(table, std::memory_order_release);
+  }
+  return *table;
 }
 
 void DeviceCounters::inherit(const DeviceCounters& child) {
+  Table& table = inheritance();
   for (int i = 0; i < kCounters; ++i) {
     const auto counter = static_cast<Counter>(i);
+    if (is_gauge(counter)) continue;
     OpCounts left = child.own(counter);
     left += child.inherited(counter);
-    inherited_.add(counter, kRead, left.read);
-    inherited_.add(counter, kWrite, left.write);
-    inherited_.add(counter, kDiscard, left.discard);
+    table.add(cell(counter, kRead), left.read);
+    table.add(cell(counter, kWrite), left.write);
+    table.add(cell(counter, kDiscard), left.discard);
   }
+}
+
+// ---- reading -----------------------------------------------------------------------------------
+
+OpCounts DeviceCounters::own(Counter counter) const {
+  const auto read = [&](std::size_t i) {
+    return is_gauge(counter) ? own_.value(i) : own_.since_reset(i);
+  };
+  return columns(read, cell(counter, kRead), cell(counter, kWrite), cell(counter, kDiscard));
+}
+
+OpCounts DeviceCounters::inherited(Counter counter) const {
+  const Table* table = inherited_.load(std::memory_order_acquire);
+  if (table == nullptr) return {};
+  const auto read = [&](std::size_t i) { return table->since_reset(i); };
+  return columns(read, cell(counter, kRead), cell(counter, kWrite), cell(counter, kDiscard));
 }
 
 void DeviceCounters::reset() {
   own_.reset();
-  inherited_.reset();
+  if (Table* table = inherited_.load(std::memory_order_acquire)) table->reset();
 }
 
 }  // namespace blkio::stats

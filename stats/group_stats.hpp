@@ -7,8 +7,15 @@
 
 #include "blkio/types.hpp"
 #include "stats/device_counters.hpp"
+#include "stats/scheduling_stats.hpp"
 
 namespace blkio::stats {
+
+/// One device's row of a group.
+struct DeviceStats {
+  DeviceCounters counters;
+  SchedulingStats scheduling;
+};
 
 /// A list that only grows, at its head: the device met last comes first, which is the order of the
 /// rows in all files of the group (block/blk-cgroup.c, blkg_create).
@@ -25,18 +32,20 @@ class GroupStats {
 
   /// The row of the device; a row of zeros is put first if there was none. Allocates then only.
   /// Two threads must not meet the same device at once (each device has one engine).
-  DeviceCounters& meet(DeviceNumber device);
+  DeviceStats& meet(DeviceNumber device);
   /// nullptr if the group has never met the device.
-  const DeviceCounters* find(DeviceNumber device) const;
+  const DeviceStats* find(DeviceNumber device) const;
   /// The device met last comes first.
   std::vector<DeviceNumber> devices() const;
-  /// DeviceCounters::reset() of every row.
+  /// Clears every row.
   void reset();
 
  private:
-  struct Row {
-    explicit Row(DeviceNumber device) : counters(device) {}
-    DeviceCounters counters;
+  /// What a request counts in stands in as few cache lines as can be.
+  struct alignas(64) Row {
+    explicit Row(DeviceNumber of) : device(of) {}
+    DeviceStats stats;
+    DeviceNumber device;
     Row* older = nullptr;
   };
 

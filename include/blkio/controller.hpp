@@ -4,8 +4,11 @@
 
 #include <sys/types.h>
 
+#include <cerrno>
 #include <cstdint>
+#include <memory>
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include "blkio/op_counts.hpp"
@@ -49,9 +52,12 @@ class Controller {
   virtual OpCounts counts(GroupId group, DeviceNumber device, Counter counter) const = 0;
   /// What removed descendants left (Dialect::kDoc); zeros otherwise.
   virtual OpCounts inherited_counts(GroupId group, DeviceNumber device, Counter counter) const = 0;
+  /// One number of the group, in the unit its name says. Lock-free, does not wait for the engine. 0
+  /// if never met; Scalar::kTimeLeftNs is 0 in Dialect::kKernel.
+  virtual std::uint64_t scalar(GroupId group, DeviceNumber device, Scalar scalar) const = 0;
   /// True if the throttle files show rows of this device (the kernel: once any rule was written).
   virtual bool throttle_counters_started(DeviceNumber device) const = 0;
-  /// Clears the group's own statistics and what removed children left.
+  /// Clears the group's own statistics and what removed children left, but no gauge.
   virtual void reset_stats(GroupId group) = 0;
 };
 
@@ -72,12 +78,27 @@ class Membership {
  public:
   virtual ~Membership() = default;
 
+  /// A group is being made or renamed; an error refuses it. The root group exists from the start.
+  virtual Result<void> add_group(GroupId, GroupId /*parent*/, std::string_view /*name*/) {
+    return success();
+  }
+  virtual Result<void> rename_group(GroupId, std::string_view /*name*/) { return success(); }
+  /// The group, which has no child groups, is to go. EBUSY: it has tasks.
+  virtual Result<void> remove_group(GroupId group) {
+    if (has_tasks(group)) return failure(EBUSY);
+    return success();
+  }
+
   /// id 0 is the writer itself.
   virtual Result<void> attach(pid_t id, TaskScope scope, GroupId group, const Writer& writer) = 0;
   /// Ascending, without duplicates. kProcess lists a process if one of its threads is inside.
   virtual std::vector<pid_t> members(GroupId group, TaskScope scope) = 0;
-  /// True if rmdir must answer EBUSY. Zombies do not count.
+  /// True if the group holds living tasks. Zombies do not count.
   virtual bool has_tasks(GroupId group) = 0;
+
+  /// The same with ids as the task that opened a file sees them: those of its pid namespace.
+  /// nullptr: as here. opener: 0 if its namespace hides it from us; then no id can be named.
+  virtual std::shared_ptr<Membership> seen_by(pid_t /*opener*/) { return nullptr; }
 };
 
 /// What the data plane learns about the issuer of a request.

@@ -10,13 +10,14 @@
 #include <string>
 
 #include "blkio/result.hpp"
+#include "control_plane/privilege.hpp"
 
 namespace blkio::control_plane {
 
 /// /run/blkio for root; blkio in the user's runtime directory (XDG_RUNTIME_DIR) for others. ENOENT
 /// if a user has none.
-inline Result<std::string> control_directory(uid_t user, const char* runtime_directory) {
-  if (user == 0) return "/run/blkio";
+inline Result<std::string> control_directory(bool machine_root, const char* runtime_directory) {
+  if (machine_root) return "/run/blkio";
   if (runtime_directory == nullptr || *runtime_directory == '\0') {
     return failure(ENOENT, "XDG_RUNTIME_DIR");
   }
@@ -32,7 +33,8 @@ inline std::string control_name(std::string mountpoint) {
 
 /// The socket of the mount, as this process would make or look for it.
 inline Result<std::string> control_path(const std::string& mountpoint) {
-  BLKIO_TRY(const auto directory, control_directory(::geteuid(), std::getenv("XDG_RUNTIME_DIR")));
+  BLKIO_TRY(const auto directory,
+            control_directory(is_machine_root(), std::getenv("XDG_RUNTIME_DIR")));
   return directory + "/" + control_name(mountpoint);
 }
 

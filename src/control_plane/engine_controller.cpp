@@ -32,7 +32,8 @@ void EngineController::group_added(GroupId group, GroupId parent) {
 
 void EngineController::group_removed(GroupId group, GroupId parent) {
   engine_->call([&] {
-    for (const auto& shard : engine_->shards()) shard->queue().group_removed(group, parent);
+    for (const auto& shard : engine_->shards())
+      shard->queue().group_removed(group, parent, engine_->now());
     engine_->groups().group_removed(group);
   });
   stats_.erase(group);
@@ -65,18 +66,27 @@ std::vector<DeviceNumber> EngineController::devices_met(GroupId group) const {
   return stats == nullptr ? std::vector<DeviceNumber>{} : stats->devices();
 }
 
-OpCounts EngineController::counts(GroupId group, DeviceNumber device, Counter counter) const {
+const stats::DeviceStats* EngineController::row_of(GroupId group, DeviceNumber device) const {
   const stats::GroupStats* stats = stats_of(group);
-  const stats::DeviceCounters* row = stats == nullptr ? nullptr : stats->find(device);
-  return row == nullptr ? OpCounts{} : row->own(counter);
+  return stats == nullptr ? nullptr : stats->find(device);
+}
+
+OpCounts EngineController::counts(GroupId group, DeviceNumber device, Counter counter) const {
+  const stats::DeviceStats* row = row_of(group, device);
+  return row == nullptr ? OpCounts{} : row->counters.own(counter);
 }
 
 OpCounts EngineController::inherited_counts(GroupId group, DeviceNumber device,
                                             Counter counter) const {
   if (dialect_ == Dialect::kKernel) return {};
-  const stats::GroupStats* stats = stats_of(group);
-  const stats::DeviceCounters* row = stats == nullptr ? nullptr : stats->find(device);
-  return row == nullptr ? OpCounts{} : row->inherited(counter);
+  const stats::DeviceStats* row = row_of(group, device);
+  return row == nullptr ? OpCounts{} : row->counters.inherited(counter);
+}
+
+std::uint64_t EngineController::scalar(GroupId group, DeviceNumber device, Scalar scalar) const {
+  if (dialect_ == Dialect::kKernel && scalar == Scalar::kTimeLeftNs) return 0;
+  const stats::DeviceStats* row = row_of(group, device);
+  return row == nullptr ? 0 : row->scheduling.scalar(scalar);
 }
 
 bool EngineController::throttle_counters_started(DeviceNumber device) const {

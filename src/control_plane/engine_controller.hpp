@@ -36,11 +36,13 @@ class EngineController final : public Controller {
   std::vector<DeviceNumber> devices_met(GroupId group) const override;
   OpCounts counts(GroupId group, DeviceNumber device, Counter counter) const override;
   OpCounts inherited_counts(GroupId group, DeviceNumber device, Counter counter) const override;
+  std::uint64_t scalar(GroupId group, DeviceNumber device, Scalar scalar) const override;
   bool throttle_counters_started(DeviceNumber device) const override;
   void reset_stats(GroupId group) override;
 
  private:
   const stats::GroupStats* stats_of(GroupId group) const;
+  const stats::DeviceStats* row_of(GroupId group, DeviceNumber device) const;
   /// Runs f(shard of the device, engine) on the engine's thread.
   template <class F>
   void on_shard(DeviceNumber device, F&& f);

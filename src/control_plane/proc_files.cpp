@@ -94,6 +94,8 @@ std::optional<ProcStat> parse_stat(std::string_view text) {
     if (field == 22) good = parse_number(word, stat.start_ticks);
     if (!good) return std::nullopt;
   }
+  for (int field = 23; field < 31; ++field) next_word(text);
+  if (!parse_number(next_word(text), stat.pending)) stat.pending = 0;
   return stat;
 }
 
@@ -147,6 +149,22 @@ Result<std::vector<pid_t>> KernelProcFiles::processes() {
 
 Result<std::vector<pid_t>> KernelProcFiles::threads(pid_t tgid) {
   return numbers_in(root_, fmt::format("{}/task", tgid).c_str());
+}
+
+Result<std::string> KernelProcFiles::cgroups(pid_t tid) const {
+  const auto path = fmt::format("{}/cgroup", tid);
+  const int fd = ::openat(root_, path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return failure(errno, path);
+  std::string text;
+  std::array<char, kTextBytes> part;
+  ssize_t size = 0;
+  while ((size = ::read(fd, part.data(), part.size())) > 0) {
+    text.append(part.data(), static_cast<std::size_t>(size));
+  }
+  const int error = errno;
+  ::close(fd);
+  if (size < 0) return failure(error, path);
+  return text;
 }
 
 }  // namespace blkio::control_plane

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
-/// What /proc tells of a task, from the two files that are safe to read.
+/// What /proc tells of a task, from the files that are safe to read.
 #pragma once
 
 #include <sys/types.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -26,9 +28,13 @@ struct ProcStat {
   pid_t ppid = 0;    ///< of the process, the same for all its threads
   std::uint32_t flags = 0;
   std::uint64_t start_ticks = 0;  ///< since boot, in clock ticks
+  std::uint64_t pending = 0;      ///< signals 1 (bit 0) to 31 pending for the thread itself
 
   bool dead() const { return state == 'Z' || state == 'X' || state == 'x'; }
   bool exiting() const { return dead() || (flags & kPfExiting) != 0; }
+  /// A deadly signal for the process becomes a SIGKILL of each of its threads (kernel/signal.c,
+  /// complete_signal), unless it dumps core.
+  bool killed() const { return (pending & (1u << (SIGKILL - 1))) != 0; }
   bool kernel_thread() const { return (flags & kPfKthread) != 0; }
 };
 
@@ -48,8 +54,8 @@ std::optional<ProcStatus> parse_status(std::string_view text);
 /// A port, so that races with forks and exits can be staged. Thread-safe. A task that is gone is
 /// ENOENT or ESRCH; other errors (EMFILE ...) say nothing about the task.
 ///
-/// Only stat and status are ever read: cmdline, environ and maps take the task's mmap lock, which a
-/// task that waits for our answer may hold.
+/// Only stat, status and cgroup are ever read: cmdline, environ and maps take the task's mmap lock,
+/// which a task that waits for our answer may hold.
 class ProcFiles {
  public:
   virtual ~ProcFiles() = default;
@@ -79,6 +85,10 @@ class KernelProcFiles final : public ProcFiles {
   Result<ProcStatus> status(pid_t tid) override;
   Result<std::vector<pid_t>> processes() override;
   Result<std::vector<pid_t>> threads(pid_t tgid) override;
+
+  /// The text of /proc/TID/cgroup. It takes no lock of the task's; before Linux 6.8 it waits while
+  /// tasks are moved between groups anywhere. ENAMETOOLONG: a group's path has 4096 bytes or more.
+  Result<std::string> cgroups(pid_t tid) const;
 
  private:
   explicit KernelProcFiles(int root) : root_(root) {}

@@ -21,4 +21,9 @@ bool process_gone(ProcFiles& proc, pid_t tgid) {
                      [&](pid_t tid) { return thread_ends(proc, tid); });
 }
 
+bool thread_killed(ProcFiles& proc, pid_t tid) {
+  const Result<ProcStat> stat = proc.stat(tid);
+  return stat ? stat.value().killed() || stat.value().exiting() : is_gone(stat.error());
+}
+
 }  // namespace blkio::control_plane

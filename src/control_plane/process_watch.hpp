@@ -12,4 +12,8 @@ namespace blkio::control_plane {
 /// its requests answer. A leader that has ended while other threads run does not count. Any thread.
 bool process_gone(ProcFiles& proc, pid_t tgid);
 
+/// True if a thread that waits for its I/O has been killed, or is gone. A signal that is handled or
+/// ignored does not count: no device's I/O ends early for one. Any thread.
+bool thread_killed(ProcFiles& proc, pid_t tid);
+
 }  // namespace blkio::control_plane

@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <utility>
 
+#include "pid_namespace.hpp"
 #include "proc_connector.hpp"
 
 namespace blkio::control_plane {
@@ -35,12 +37,13 @@ std::vector<pid_t> sorted_unique(std::vector<pid_t> ids) {
 
 }  // namespace
 
-Result<std::unique_ptr<TaskDirectory>> TaskDirectory::open() {
-  if (auto directory = open(Source::kConnector)) return directory;
-  return open(Source::kProcWalk);
+Result<std::unique_ptr<TaskDirectory>> TaskDirectory::open(std::unique_ptr<GroupMirror> mirror) {
+  if (auto directory = open(Source::kConnector, std::move(mirror))) return directory;
+  return open(Source::kProcWalk, std::move(mirror));
 }
 
-Result<std::unique_ptr<TaskDirectory>> TaskDirectory::open(Source source) {
+Result<std::unique_ptr<TaskDirectory>> TaskDirectory::open(Source source,
+                                                           std::unique_ptr<GroupMirror>&& mirror) {
   BLKIO_TRY(auto proc, KernelProcFiles::open());
   std::unique_ptr<TaskEvents> events;
   if (source == Source::kConnector) {
@@ -48,28 +51,79 @@ Result<std::unique_ptr<TaskDirectory>> TaskDirectory::open(Source source) {
     events = std::move(connector);
   }
   auto directory = std::make_unique<TaskDirectory>(
-      std::make_unique<KernelProcFiles>(std::move(proc)), std::move(events));
+      std::make_unique<KernelProcFiles>(std::move(proc)), std::move(events), std::move(mirror));
   BLKIO_TRY(directory->start());
   return directory;
 }
 
-TaskDirectory::TaskDirectory(std::unique_ptr<ProcFiles> proc, std::unique_ptr<TaskEvents> events)
-    : proc_(std::move(proc)), events_(std::move(events)), tracker_(*proc_, events_.get()) {}
+TaskDirectory::TaskDirectory(std::unique_ptr<ProcFiles> proc, std::unique_ptr<TaskEvents> events,
+                             std::unique_ptr<GroupMirror> mirror)
+    : proc_(std::move(proc)),
+      events_(std::move(events)),
+      mirror_(std::move(mirror)),
+      tracker_(*proc_, events_.get(), mirror_.get()) {}
 
 Result<void> TaskDirectory::start() {
   const std::lock_guard lock(mutex_);
   return tracker_.start();
 }
 
+Result<void> TaskDirectory::add_group(GroupId group, GroupId parent, std::string_view name) {
+  if (!mirror_) return success();
+  return mirror_->add(group, parent, name);
+}
+
+Result<void> TaskDirectory::rename_group(GroupId group, std::string_view name) {
+  if (!mirror_) return success();
+  return mirror_->rename(group, name);
+}
+
+Result<void> TaskDirectory::remove_group(GroupId group) {
+  if (mirror_) {
+    BLKIO_TRY(mirror_->remove(group));
+    const std::lock_guard lock(mutex_);
+    tracker_.forget(group);
+  } else if (has_tasks(group)) {
+    return failure(EBUSY);
+  }
+  occupied_.erase(group);
+  leaving_.erase(group);
+  return success();
+}
+
+void TaskDirectory::adopt(GroupId group) {
+  occupied_.insert(group);
+  const std::lock_guard lock(mutex_);
+  tracker_.table().doubt_all();
+}
+
 Result<void> TaskDirectory::attach(pid_t id, TaskScope scope, GroupId group, const Writer& writer) {
   BLKIO_TRY(const auto target, examine(id == 0 ? writer.tid : id, scope, writer));
-  // A process is exiting only when its last thread is: the leader may be a zombie among the living.
-  if (scope == TaskScope::kProcess) {
+  if (mirror_) {
+    BLKIO_TRY(attach_in_mirror(target, scope, group));
+  } else if (scope == TaskScope::kProcess) {
     move_process(target.tid, group);
   } else if (!target.exiting) {
+    // A process is exiting only when its last thread is: the leader may be a zombie among the
+    // living.
     move_thread(target.tid, group);
   }
+  if (group != GroupId::kRoot) occupied_.insert(group);
   return success();
+}
+
+// The kernel takes its time, and the engine must not wait for it: no lock meanwhile.
+Result<void> TaskDirectory::attach_in_mirror(const Target& target, TaskScope scope, GroupId group) {
+  {
+    const std::lock_guard lock(mutex_);
+    tracker_.refresh();
+    tracker_.about_to_move(target.tid);
+  }
+  const auto attached = mirror_->attach(target.tid, scope, group);
+  const std::lock_guard lock(mutex_);
+  tracker_.moved(target.tid, scope, attached ? std::optional(group) : std::nullopt);
+  announce_departures();
+  return attached;
 }
 
 // The checks of cgroup_procs_write_start() and __cgroup1_procs_write(), in their order.
@@ -96,6 +150,7 @@ void TaskDirectory::move_thread(pid_t tid, GroupId group) {
   const std::lock_guard lock(mutex_);
   tracker_.refresh();
   if (tracker_.look_up(tid)) tracker_.table().move(tid, group);
+  announce_departures();
 }
 
 void TaskDirectory::move_process(pid_t tgid, GroupId group) {
@@ -105,6 +160,7 @@ void TaskDirectory::move_process(pid_t tgid, GroupId group) {
     tracker_.refresh();
     std::size_t moved = move_listed(tracker_.table().threads(tgid), tgid, group);
     if (listed) moved += move_listed(listed.value(), tgid, group);
+    announce_departures();
     if (moved == 0) return;
   }
 }
@@ -120,6 +176,10 @@ std::size_t TaskDirectory::move_listed(const std::vector<pid_t>& tids, pid_t tgi
 }
 
 std::vector<pid_t> TaskDirectory::members(GroupId group, TaskScope scope) {
+  if (mirror_) {
+    auto listed = mirror_->members(group, scope);
+    return listed ? std::move(listed).value() : std::vector<pid_t>{};
+  }
   std::vector<std::pair<pid_t, pid_t>> found;  // tid, tgid
   {
     const std::lock_guard lock(mutex_);
@@ -143,21 +203,72 @@ std::vector<pid_t> TaskDirectory::members(GroupId group, TaskScope scope) {
 }
 
 bool TaskDirectory::has_tasks(GroupId group) {
+  if (mirror_) return !members(group, TaskScope::kThread).empty();
   const std::lock_guard lock(mutex_);
   tracker_.refresh();
   return tracker_.any_alive(group);
+}
+
+std::shared_ptr<Membership> TaskDirectory::seen_by(pid_t opener) {
+  return membership_seen_by(*this, opener);
+}
+
+void TaskDirectory::on_departures(std::function<void()> wake) {
+  const std::lock_guard lock(mutex_);
+  wake_ = std::move(wake);
+}
+
+// Called with the mutex held, after everything that may have seen somebody leave.
+void TaskDirectory::announce_departures() {
+  if (announced_ || !wake_ || !tracker_.table().departures().any()) return;
+  announced_ = true;
+  wake_();
+}
+
+TaskDirectory::Emptied TaskDirectory::take_emptied(const std::function<bool(GroupId)>& matters) {
+  cgroupfs::Departures departures;
+  {
+    const std::lock_guard lock(mutex_);
+    announced_ = false;
+    departures = tracker_.table().take_departures();
+  }
+  std::set<GroupId> candidates = std::exchange(leaving_, {});
+  candidates.insert(departures.emptied.begin(), departures.emptied.end());
+  if (departures.others) {
+    std::copy_if(occupied_.begin(), occupied_.end(), std::inserter(candidates, candidates.end()),
+                 matters);
+  }
+  Emptied emptied;
+  for (const GroupId group : candidates) {
+    if (!occupied_.contains(group)) continue;
+    if (!has_tasks(group)) {
+      occupied_.erase(group);
+      if (matters(group)) emptied.groups.push_back(group);
+    } else if (looks_empty(group)) {
+      leaving_.insert(group);
+    }
+  }
+  emptied.look_again = !leaving_.empty();
+  return emptied;
+}
+
+bool TaskDirectory::looks_empty(GroupId group) {
+  const std::lock_guard lock(mutex_);
+  return tracker_.table().doubtful() == 0 && tracker_.table().count(group) == 0;
 }
 
 void TaskDirectory::resolve(const pid_t* tids, Issuer* issuers, std::size_t count) {
   const std::lock_guard lock(mutex_);
   tracker_.refresh_for_lookup();
   for (std::size_t i = 0; i < count; ++i) issuers[i] = tracker_.issuer(tids[i]);
+  announce_departures();
 }
 
 void TaskDirectory::drain() {
   if (!events_) return;
   const std::lock_guard lock(mutex_);
   tracker_.refresh();
+  announce_departures();
 }
 
 TrackerHealth TaskDirectory::health() const {

@@ -4,11 +4,15 @@
 
 #include <sys/types.h>
 
+#include <functional>
 #include <memory>
 #include <mutex>
+#include <set>
+#include <string_view>
 #include <vector>
 
 #include "blkio/controller.hpp"
+#include "group_mirror.hpp"
 #include "proc_files.hpp"
 #include "task_events.hpp"
 #include "task_tracker.hpp"
@@ -17,26 +21,38 @@ namespace blkio::control_plane {
 
 /// Implements Membership for the control thread and IssuerDirectory for the engine threads, over
 /// one table behind one mutex. Nothing done under the mutex waits for I/O of any task: it drains a
-/// socket, looks into hash tables, and reads /proc/TID/stat and status.
+/// socket, looks into hash tables, and reads /proc/TID/stat, status and cgroup.
 ///
-/// Where the knowledge comes from is chosen at start: see source().
+/// Where the knowledge comes from is chosen at start: see source(). With a mirror the kernel moves,
+/// lists and refuses; the table only saves asking it for every request.
 class TaskDirectory final : public Membership, public IssuerDirectory {
  public:
+  /// Of news about forks and exits.
   enum class Source : std::uint8_t { kConnector, kProcWalk };
 
   /// Uses the proc connector if it works here, else walks /proc. An error: /proc is not readable.
-  static Result<std::unique_ptr<TaskDirectory>> open();
-  /// As open(), with the source given; kConnector fails where the connector does not work.
-  static Result<std::unique_ptr<TaskDirectory>> open(Source source);
+  static Result<std::unique_ptr<TaskDirectory>> open(std::unique_ptr<GroupMirror> mirror = {});
+  /// As open(), with the source given; kConnector fails where the connector does not work, and
+  /// `mirror` is still the caller's then.
+  static Result<std::unique_ptr<TaskDirectory>> open(Source source,
+                                                     std::unique_ptr<GroupMirror>&& mirror = {});
 
-  /// For tests: on these ports. events: nullptr walks /proc.
-  TaskDirectory(std::unique_ptr<ProcFiles> proc, std::unique_ptr<TaskEvents> events);
+  /// For tests: on these ports. events: nullptr walks /proc. mirror: nullptr does without.
+  TaskDirectory(std::unique_ptr<ProcFiles> proc, std::unique_ptr<TaskEvents> events,
+                std::unique_ptr<GroupMirror> mirror = {});
   /// Before anything else; open() has done it.
   Result<void> start();
 
+  Result<void> add_group(GroupId group, GroupId parent, std::string_view name) override;
+  Result<void> rename_group(GroupId group, std::string_view name) override;
+  Result<void> remove_group(GroupId group) override;
   Result<void> attach(pid_t id, TaskScope scope, GroupId group, const Writer& writer) override;
   std::vector<pid_t> members(GroupId group, TaskScope scope) override;
   bool has_tasks(GroupId group) override;
+  std::shared_ptr<Membership> seen_by(pid_t opener) override;
+
+  /// With a mirror: groups have been added that had members before; `group` is one of them.
+  void adopt(GroupId group);
 
   void resolve(const pid_t* tids, Issuer* issuers, std::size_t count) override;
 
@@ -47,8 +63,21 @@ class TaskDirectory final : public Membership, public IssuerDirectory {
   /// Any thread.
   void drain();
 
-  /// "connector" or "proc-walk".
-  const char* source() const { return events_ ? events_->name() : "proc-walk"; }
+  /// `wake` is called, on any thread and not from inside take_emptied(), when there may be
+  /// something to take.
+  void on_departures(std::function<void()> wake);
+  /// Groups that had tasks and have none any more, each told once. Not those that were removed, nor
+  /// those `matters` does not want. look_again: some may be empty in a moment.
+  struct Emptied {
+    std::vector<GroupId> groups;
+    bool look_again = false;
+  };
+  Emptied take_emptied(const std::function<bool(GroupId)>& matters);
+
+  /// "mirror-named", "mirror-real", "connector" or "proc-walk".
+  const char* source() const { return mirror_ ? mirror_->name() : events(); }
+  /// Where forks and exits are learnt from: "connector" or "proc-walk".
+  const char* events() const { return events_ ? events_->name() : "proc-walk"; }
   /// Any thread.
   TrackerHealth health() const;
 
@@ -58,6 +87,9 @@ class TaskDirectory final : public Membership, public IssuerDirectory {
     bool exiting = false;
   };
 
+  Result<void> attach_in_mirror(const Target& target, TaskScope scope, GroupId group);
+  void announce_departures();
+  bool looks_empty(GroupId group);
   Result<Target> examine(pid_t id, TaskScope scope, const Writer& writer);
   void move_thread(pid_t tid, GroupId group);
   void move_process(pid_t tgid, GroupId group);
@@ -65,8 +97,15 @@ class TaskDirectory final : public Membership, public IssuerDirectory {
 
   std::unique_ptr<ProcFiles> proc_;
   std::unique_ptr<TaskEvents> events_;
+  std::unique_ptr<GroupMirror> mirror_;
   mutable std::mutex mutex_;
-  TaskTracker tracker_;  // under mutex_
+  TaskTracker tracker_;         // under mutex_
+  std::function<void()> wake_;  // under mutex_
+  bool announced_ = false;      // under mutex_: wake_ called, nothing taken since
+
+  // Of the control thread:
+  std::set<GroupId> occupied_;  // somebody was moved there, and it was not found empty since
+  std::set<GroupId> leaving_;   // the table says that a group is empty, the kernel not yet
 };
 
 }  // namespace blkio::control_plane

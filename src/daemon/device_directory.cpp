@@ -9,13 +9,29 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "control_plane/privilege.hpp"
+
 namespace blkio::daemon {
 
 namespace fs = std::filesystem;
 
+namespace {
+
+/// Where a link leads that a daemon made: the MAJ:MIN of ".MAJ:MIN/NAME"; empty for any other.
+std::string linked_directory(const std::string& target) {
+  const std::size_t slash = target.find('/');
+  const bool ours = target.starts_with('.') && slash != std::string::npos &&
+                    target.find('/', slash + 1) == std::string::npos && target.find(':') < slash &&
+                    target.find_first_not_of("0123456789:", 1) == slash;
+  return ours ? target.substr(0, slash) : std::string();
+}
+
+}  // namespace
+
 std::string default_device_directory() {
   const char* runtime = std::getenv("XDG_RUNTIME_DIR");
-  if (geteuid() != 0 && runtime != nullptr) return fmt::format("{}/blkio", runtime);
+  if (!control_plane::is_machine_root() && runtime != nullptr)
+    return fmt::format("{}/blkio", runtime);
   return "/dev/blkio";
 }
 
@@ -24,10 +40,12 @@ Result<void> DeviceDirectory::create() {
     created_ = true;
   } else if (errno != EEXIST) {
     return failure(errno, fmt::format("devdir {}", path_));
-  } else if (!fs::is_directory(path_)) {
-    return failure(ENOTDIR, fmt::format("devdir {}", path_));
   }
-  path_ = fs::canonical(path_);
+  std::error_code error;
+  if (!fs::is_directory(path_, error)) return failure(ENOTDIR, fmt::format("devdir {}", path_));
+  const fs::path real = fs::canonical(path_, error);
+  if (error) return failure(error.value(), fmt::format("devdir {}", path_));
+  path_ = real;
   return success();
 }
 
@@ -55,11 +73,11 @@ Result<void> DeviceDirectory::link(const std::string& name, const std::string& t
   const std::string path = fmt::format("{}/{}", path_, name);
   std::error_code error;
   if (fs::is_symlink(fs::symlink_status(path, error))) {
+    const std::string directory = linked_directory(fs::read_symlink(path, error));
+    if (directory.empty()) return failure(EEXIST, path);
     // Left by a daemon that was killed, unless the mount it leads to lives.
-    const std::string old =
-        fmt::format("{}/{}", path_, fs::read_symlink(path, error).parent_path().string());
-    if (old != entry.directory && is_blkio_mount(old) && remove_dead_mount(old) &&
-        is_blkio_mount(old)) {
+    const std::string old = fmt::format("{}/{}", path_, directory);
+    if (old != entry.directory && remove_dead_mount(old) && is_blkio_mount(old)) {
       return failure(EBUSY,
                      fmt::format("{}: another blkio daemon has a device of that name", path));
     }

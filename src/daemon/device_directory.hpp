@@ -22,7 +22,8 @@ class DeviceDirectory {
   const std::string& path() const { return path_; }
   /// Makes the directory itself. Errors name it.
   Result<void> create();
-  /// Mounts a connection for the device and links its names. EBUSY if a living daemon has the name.
+  /// Mounts a connection for the device and links its names. EBUSY if a living daemon has the name,
+  /// EEXIST if something has it that no daemon made.
   Result<Mount> add(const data_plane::BackingDevice& device, const std::string& source);
   /// Takes away links and directories; mounts must be detached before.
   void remove_all();

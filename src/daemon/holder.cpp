@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <spdlog/spdlog.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
@@ -19,6 +21,7 @@
 #include <new>
 
 #include "device_directory.hpp"
+#include "mirror.hpp"
 #include "mounts.hpp"
 #include "worker.hpp"
 
@@ -83,6 +86,8 @@ class Holder {
     all_.holder_pid = getpid();
   }
 
+  /// From here on a signal waits until we look at it: none can end us between two mounts.
+  Result<void> take_signals();
   Result<void> mount_all();
   Result<void> start_worker();
   /// Returns when the worker has ended.
@@ -92,6 +97,8 @@ class Holder {
  private:
   Result<void> mount_devices();
   [[noreturn]] void become_worker(const ReadyPipe& pipe);
+  Result<void> wait_until_ready(const ReadyPipe& pipe);
+  void read_signal();
   void on_signal(int number);
   void abort_all();
 
@@ -102,6 +109,15 @@ class Holder {
   pid_t worker_ = -1;
   unsigned stop_signals_ = 0;
 };
+
+Result<void> Holder::take_signals() {
+  sigemptyset(&signals_);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGCHLD}) sigaddset(&signals_, number);
+  sigprocmask(SIG_BLOCK, &signals_, nullptr);
+  signal_fd_ = signalfd(-1, &signals_, SFD_CLOEXEC);
+  if (signal_fd_ < 0) return failure(errno, "signalfd");
+  return success();
+}
 
 Result<void> Holder::mount_devices() {
   if (all_.devices.empty()) return success();
@@ -116,6 +132,7 @@ Result<void> Holder::mount_devices() {
 
 Result<void> Holder::mount_all() {
   BLKIO_TRY(all_.shared, make_shared_state());
+  all_.mirror = open_mirror(all_.options);  // before the tree may cover it
   BLKIO_TRY(mount_devices());
   BLKIO_TRY(all_.tree,
             mount_fuse(all_.options.mountpoint, kTreeType, all_.options.source, S_IFDIR | 0555));
@@ -135,6 +152,8 @@ void Holder::become_worker(const ReadyPipe& pipe) {
     say("\n");
   });
   if (!ended) say(ended.error().to_string() + "\n");
+  // The holder was killed: nobody else takes the mounts away.
+  if (getppid() != all_.holder_pid) unmount_all();
   spdlog::shutdown();
   // Not _exit: sanitizers report leaks from exit handlers.
   std::exit(ended ? ended.value() : 1);
@@ -142,22 +161,34 @@ void Holder::become_worker(const ReadyPipe& pipe) {
 
 Result<void> Holder::start_worker() {
   int ends[2];
-  if (pipe(ends) != 0) return failure(errno, "pipe");
+  if (pipe2(ends, O_CLOEXEC) != 0) return failure(errno, "pipe");
   const ReadyPipe pipe{ends[0], ends[1]};
-  sigemptyset(&signals_);
-  for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGCHLD}) sigaddset(&signals_, number);
-  sigprocmask(SIG_BLOCK, &signals_, nullptr);
-  signal_fd_ = signalfd(-1, &signals_, SFD_CLOEXEC);
   worker_ = fork();
   if (worker_ < 0) return failure(errno, "fork");
   if (worker_ == 0) become_worker(pipe);
 
   close(pipe.write_end);
+  Result<void> ready = wait_until_ready(pipe);
+  close(pipe.read_end);
+  if (!ready) waitpid(worker_, nullptr, 0);
+  return ready;
+}
+
+/// A signal may come before the worker says anything: it is passed on at once.
+Result<void> Holder::wait_until_ready(const ReadyPipe& pipe) {
   std::string line;
   char c = 0;
-  while (read(pipe.read_end, &c, 1) == 1 && c != '\n') line += c;
-  close(pipe.read_end);
-  if (c != '\n') return failure(EIO, "the worker ended before it was ready");
+  while (c != '\n') {
+    std::array<pollfd, 2> both{{{pipe.read_end, POLLIN, 0}, {signal_fd_, POLLIN, 0}}};
+    if (poll(both.data(), both.size(), -1) < 0) continue;
+    if ((both[1].revents & POLLIN) != 0) read_signal();
+    if (both[0].revents == 0) continue;
+    if (read(pipe.read_end, &c, 1) != 1) {
+      return failure(EIO, stop_signals_ != 0 ? "stopped before the worker was ready"
+                                             : "the worker ended before it was ready");
+    }
+    if (c != '\n') line += c;
+  }
   if (!line.empty()) return failure(0, line);
   return success();
 }
@@ -188,11 +219,14 @@ int Holder::supervise() {
       spdlog::error("the worker was ended by signal {}", WTERMSIG(status));
       return stop_signals_ != 0 ? 0 : 1;
     }
-    signalfd_siginfo info{};
-    if (read(signal_fd_, &info, sizeof info) == sizeof info) {
-      if (info.ssi_signo != SIGCHLD) on_signal(static_cast<int>(info.ssi_signo));
-    }
+    read_signal();
   }
+}
+
+void Holder::read_signal() {
+  signalfd_siginfo info{};
+  if (read(signal_fd_, &info, sizeof info) != sizeof info) return;
+  if (info.ssi_signo != SIGCHLD) on_signal(static_cast<int>(info.ssi_signo));
 }
 
 void Holder::unmount_all() {
@@ -205,6 +239,7 @@ void Holder::unmount_all() {
     close(all_.tree.fuse_fd);
   }
   directory_.remove_all();
+  if (all_.mirror) close_mirror(*all_.mirror, all_.options);
 }
 
 Result<void> check_unique(const std::vector<BackingDevice>& devices, const BackingDevice& device,
@@ -242,7 +277,8 @@ int run_holder(const Options& options, std::vector<BackingDevice> devices,
                const std::function<void(const Result<void>&)>& report) {
   prctl(PR_SET_NAME, "blkio-holder");
   Holder holder(options, std::move(devices));
-  Result<void> started = holder.mount_all();
+  Result<void> started = holder.take_signals();
+  if (started) started = holder.mount_all();
   if (started) started = holder.start_worker();
   int code = 1;
   if (started) {

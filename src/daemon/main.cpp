@@ -34,6 +34,13 @@ std::string hint_for_io_uring(int error) {
   return "cannot be used";
 }
 
+Result<std::string> real_path(const std::string& path) {
+  std::error_code error;
+  std::string real = std::filesystem::canonical(path, error);
+  if (error) return failure(error.value(), path);
+  return real;
+}
+
 /// Everything that can be known to fail without mounting anything.
 Result<void> check(Options& options) {
   if (const Result<void> ring = data_plane::probe_io_uring(); !ring) {
@@ -46,7 +53,9 @@ Result<void> check(Options& options) {
   struct stat st {};
   if (stat(options.mountpoint.c_str(), &st) != 0) return failure(errno, options.mountpoint);
   if (!S_ISDIR(st.st_mode)) return failure(ENOTDIR, options.mountpoint);
-  options.mountpoint = std::filesystem::canonical(options.mountpoint);
+  BLKIO_TRY(options.mountpoint, real_path(options.mountpoint));
+  // The daemon does not stay in this directory.
+  if (!options.control.empty()) options.control = std::filesystem::absolute(options.control);
   if (is_blkio_mount(options.mountpoint)) {
     return failure(EBUSY, fmt::format("{}: blkio is mounted here already", options.mountpoint));
   }

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <istream>
 #include <string>
+#include <vector>
 
 #include "blkio/result.hpp"
 
@@ -19,6 +21,17 @@ struct Mount {
   std::uint64_t id = 0;  ///< of /proc/self/mountinfo; tells ours from one that is put in its place
 };
 
+/// A line of /proc/self/mountinfo.
+struct MountInfo {
+  std::uint64_t id = 0;
+  unsigned minor = 0;  ///< of st_dev; names the connection below /sys/fs/fuse/connections
+  std::string path;
+  std::string type;
+};
+
+/// In the order of the lines: of two mounts on one path the later one is on top.
+std::vector<MountInfo> parse_mountinfo(std::istream& lines);
+
 /// /dev/fuse can be opened and is one. Errors: ENOENT, EACCES, EPERM, ENODEV.
 Result<int> open_fuse();
 
@@ -27,13 +40,15 @@ Result<int> open_fuse();
 Result<Mount> mount_fuse(const std::string& path, const char* type, const std::string& source,
                          unsigned root_mode);
 
-/// Detaches the mount unless somebody else did so, or mounted over it, before.
+/// Detaches the mount, wherever a rename of a directory has carried it to, unless somebody else did
+/// so, or mounted over it, before.
 void detach(const Mount& mount);
 
 /// Ends all requests of the connection with an error, even those the daemon does not answer.
 void abort_connection(const Mount& mount);
 
-/// Removes a mount whose daemon is gone (ENOTCONN) from `path`. False if what is there lives.
+/// Removes a mount of ours whose daemon is gone (ENOTCONN) from `path`. False with errno set if a
+/// dead mount stays: it is somebody else's, or may not be removed.
 bool remove_dead_mount(const std::string& path);
 
 /// True if the topmost mount on exactly this path is a live one of ours.

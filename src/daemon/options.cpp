@@ -15,21 +15,59 @@ namespace blkio::daemon {
 namespace {
 
 /// Words of mount(8) that say nothing to us.
-constexpr std::array kSwallowed = {
-    "rw",         "ro",         "dev",         "nodev",
-    "suid",       "nosuid",     "exec",        "noexec",
-    "relatime",   "norelatime", "noatime",     "atime",
-    "nodiratime", "diratime",   "strictatime", "lazytime",
-    "nolazytime", "nofail",     "_netdev",     "user",
-    "nouser",     "users",      "auto",        "noauto",
-    "owner",      "group",      "defaults",    "sync",
-    "async",      "dirsync",    "allow_other", "default_permissions"};
+constexpr std::array kSwallowed = {"rw",
+                                   "ro",
+                                   "dev",
+                                   "nodev",
+                                   "suid",
+                                   "nosuid",
+                                   "exec",
+                                   "noexec",
+                                   "relatime",
+                                   "norelatime",
+                                   "noatime",
+                                   "atime",
+                                   "nodiratime",
+                                   "diratime",
+                                   "strictatime",
+                                   "lazytime",
+                                   "nolazytime",
+                                   "nofail",
+                                   "_netdev",
+                                   "user",
+                                   "nouser",
+                                   "users",
+                                   "auto",
+                                   "noauto",
+                                   "owner",
+                                   "group",
+                                   "defaults",
+                                   "sync",
+                                   "async",
+                                   "dirsync",
+                                   "allow_other",
+                                   "default_permissions",
+                                   "nostrictatime",
+                                   "mand",
+                                   "nomand",
+                                   "silent",
+                                   "loud",
+                                   "iversion",
+                                   "noiversion",
+                                   "nosymfollow",
+                                   "_rnetdev",
+                                   "nogroup",
+                                   "noowner",
+                                   "nousers"};
 
 bool is_swallowed(std::string_view word) {
   return word.starts_with("x-") || word.starts_with("X-") || word.starts_with("comment=") ||
          word.starts_with("user=") || word.starts_with("uhelper=") ||
          std::find(kSwallowed.begin(), kSwallowed.end(), word) != kSwallowed.end();
 }
+
+constexpr std::uint64_t kLeastHeld = 1ull << 20;
+constexpr std::uint64_t kMostHeld = 1ull << 40;
 
 auto bad(std::string sentence) {
   return failure(EINVAL, std::move(sentence));
@@ -60,7 +98,7 @@ std::optional<std::uint64_t> parse_size(std::string_view text) {
     break;
   }
   std::uint64_t number = 0;
-  if (!parse_number(text, number) || number > UINT64_MAX / factor) return std::nullopt;
+  if (!parse_number(text, number) || number > INT64_MAX / factor) return std::nullopt;
   return number * factor;
 }
 
@@ -145,27 +183,36 @@ Result<void> parse_choice(std::string_view name, std::string_view value,
   return bad(fmt::format("{}={}: should be one of {}", name, value, fmt::join(choices, ", ")));
 }
 
+Result<void> parse_path(std::string_view name, std::string_view value, std::string& path) {
+  if (value.empty()) return bad(fmt::format("{}=: no path", name));
+  path = value;
+  return success();
+}
+
 Result<void> parse_option(std::string_view name, std::string_view value, Options& options) {
   if (name == "device") return parse_device(value, options);
   if (name == "scheduler") return parse_scheduler(value, options);
   if (name == "group") return parse_group(value, options);
   if (name == "log") return parse_log(value, options);
-  if (name == "devdir") {
-    options.devdir = value;
-  } else if (name == "control") {
-    options.control = value;
-  } else if (name == "hierarchy") {
+  if (name == "devdir") return parse_path(name, value, options.devdir);
+  if (name == "control") return parse_path(name, value, options.control);
+  if (name == "hierarchy") {
     BLKIO_TRY(parse_choice(name, value, {"tree", "flat"}));
     options.hierarchy = value == "tree" ? Hierarchy::kTree : Hierarchy::kFlat;
   } else if (name == "dialect") {
     BLKIO_TRY(parse_choice(name, value, {"doc", "kernel"}));
     options.dialect = value == "doc" ? Dialect::kDoc : Dialect::kKernel;
+  } else if (name == "mirror") {
+    BLKIO_TRY(parse_choice(name, value, {"none", "named", "real"}));
+    options.mirror = value == "none"    ? Mirror::kNone
+                     : value == "named" ? Mirror::kNamed
+                                        : Mirror::kReal;
   } else if (name == "transport") {
     BLKIO_TRY(parse_choice(name, value, {"auto", "classic"}));
   } else if (name == "max_held") {
     const auto size = parse_size(value);
-    if (!size || *size < (1u << 20)) {
-      return bad(fmt::format("max_held={}: should be a size of at least 1Mi", value));
+    if (!size || *size < kLeastHeld || *size > kMostHeld) {
+      return bad(fmt::format("max_held={}: should be a size of at least 1Mi, at most 1Ti", value));
     }
     options.max_held_bytes = *size;
   } else {
@@ -198,6 +245,7 @@ Options of -o, separated by commas (a comma in a value is written \,):
   dialect=doc|kernel       file list and formats (doc)
   scheduler=MAJ:MIN=bfq|none   whether weights act on the device (bfq)
   group=MAJ:MIN=GROUP      group of I/O whose task cannot be told (the opener's)
+  mirror=none|named|real   the kernel's record of who is in which group (named)
   transport=auto|classic   how FUSE requests travel (auto)
   max_held=BYTES           payload of held writes per device (256Mi)
   control=SOCKET           blkioctl's socket
@@ -219,10 +267,12 @@ Result<void> parse_mount_options(std::string_view list, Options& options) {
       options.remount = true;
       continue;
     }
-    const std::size_t equals = word.find('=');
-    if (equals == std::string::npos) return bad(fmt::format("unknown option: {}", word));
-    BLKIO_TRY(parse_option(std::string_view(word).substr(0, equals),
-                           std::string_view(word).substr(equals + 1), options));
+    // A word without its value is taken as one with an empty value: each option tells what it
+    // wants.
+    const std::string_view text = word;
+    const std::size_t equals = std::min(text.find('='), text.size());
+    const std::string_view value = text.substr(std::min(equals + 1, text.size()));
+    BLKIO_TRY(parse_option(text.substr(0, equals), value, options));
   }
   return success();
 }
@@ -239,6 +289,8 @@ Result<ParsedCommandLine> parse_command_line(int argc, const char* const* argv) 
   app.add_flag("-f,--foreground", options.foreground, "stay in the foreground");
   app.add_flag("-d,--debug", options.debug, "foreground, and log what happens");
   app.add_flag("-V,--version", version, "print the version and exit");
+  // What mount(8) may hand to a helper: no mtab, sloppy, verbose. In no group: not in the help.
+  app.add_flag("-n,-s,-v")->group("");
   app.add_option("-o,--options", lists, "options, see below")
       ->type_name("OPT[,OPT]...")
       ->take_all()
@@ -260,8 +312,9 @@ Result<ParsedCommandLine> parse_command_line(int argc, const char* const* argv) 
     return parsed;
   }
   for (const std::string& list : lists) BLKIO_TRY(parse_mount_options(list, options));
-  if (places.empty() || places.size() > 2)
+  if (places.empty() || places.back().empty()) {
     return bad("where to mount? usage: blkio [SOURCE] MOUNTPOINT [-o OPT[,OPT]...] (try --help)");
+  }
   if (places.size() == 2) options.source = places.front();
   options.mountpoint = places.back();
   if (options.debug) {

@@ -21,6 +21,9 @@ struct DeviceOption {
   std::string text;  ///< as written, for messages
 };
 
+/// What the kernel is to keep of who is in which group.
+enum class Mirror : std::uint8_t { kNone, kNamed, kReal };
+
 struct Options {
   std::string source = "blkio";  ///< the name shown in /proc/mounts
   std::string mountpoint;
@@ -31,7 +34,8 @@ struct Options {
   std::map<DeviceNumber, bool> weights;                ///< scheduler=MAJ:MIN=bfq (true) or none
   std::map<DeviceNumber, std::string> default_groups;  ///< group=MAJ:MIN=PATH
   std::size_t max_held_bytes = 256u << 20;
-  std::string control;  ///< socket; empty: the default
+  Mirror mirror = Mirror::kNamed;  ///< if it can be had
+  std::string control;             ///< socket; empty: the default
   std::string log_level = "info";
   std::string log_file;  ///< empty: stderr in the foreground, syslog otherwise
   bool foreground = false;

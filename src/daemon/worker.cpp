@@ -14,16 +14,19 @@
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <csignal>
-#include <fstream>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "cgroupfs/file_table.hpp"
 #include "cgroupfs/fuse_session.hpp"
 #include "cgroupfs/group_tree.hpp"
+#include "control_plane/cgroup_mirror.hpp"
 #include "control_plane/control_path.hpp"
 #include "control_plane/control_socket.hpp"
 #include "control_plane/engine_controller.hpp"
+#include "control_plane/group_release.hpp"
+#include "control_plane/privilege.hpp"
 #include "control_plane/process_watch.hpp"
 #include "control_plane/task_directory.hpp"
 #include "data_plane/engine.hpp"
@@ -52,8 +55,8 @@ std::vector<EngineController::Device> controlled_devices(const Inheritance& from
   return devices;
 }
 
-cgroupfs::Creator root_creator() {
-  return {0555, getuid(), getgid(), cgroupfs::FuseSession::system_wall_clock()};
+cgroupfs::Creator creator(mode_t mode) {
+  return {mode, getuid(), getgid(), cgroupfs::FuseSession::system_wall_clock()};
 }
 
 /// The whole worker: builds the two planes, joins them, runs the control thread.
@@ -68,7 +71,9 @@ class Worker {
   data_plane::EngineOptions engine_options();
   std::vector<data_plane::EngineDevice> engine_devices();
   cgroupfs::FileServices services();
+  Result<void> open_tasks();
   Result<void> open_tree();
+  void adopt_groups();
   Result<void> open_control();
   void serve_tree();
   void drain_task_events();
@@ -88,10 +93,12 @@ class Worker {
 
   std::optional<control_plane::KernelProcFiles> proc_;
   std::unique_ptr<TaskDirectory> tasks_;
+  control_plane::CgroupMirror* mirror_ = nullptr;  ///< the directory's; nullptr: none
   stats::GroupStats root_stats_;
   EngineController controller_;
   std::unique_ptr<data_plane::Engine> engine_;
   std::unique_ptr<cgroupfs::GroupTree> tree_;
+  std::unique_ptr<control_plane::GroupRelease> release_;
   std::unique_ptr<cgroupfs::FuseSession> session_;
   std::unique_ptr<control_plane::ControlSocket> control_;
   std::map<DeviceNumber, std::optional<GroupId>> default_groups_;
@@ -109,6 +116,7 @@ data_plane::EngineOptions Worker::engine_options() {
   options.shard.max_held_bytes = from_.options.max_held_bytes;
   options.issuers = tasks_.get();
   options.process_gone = [this](pid_t tgid) { return control_plane::process_gone(*proc_, tgid); };
+  options.thread_killed = [this](pid_t tid) { return control_plane::thread_killed(*proc_, tid); };
   options.root_stats = &root_stats_;
   options.on_drained = [this] { asio::post(io_, [this] { io_.stop(); }); };
   return options;
@@ -124,7 +132,50 @@ std::vector<data_plane::EngineDevice> Worker::engine_devices() {
 }
 
 cgroupfs::FileServices Worker::services() {
-  return {*tree_, controller_, *tasks_, from_.options.dialect, from_.options.hierarchy};
+  return {*tree_,
+          controller_,
+          *tasks_,
+          from_.options.dialect,
+          from_.options.hierarchy,
+          [](const Writer& writer) {
+            return control_plane::may_name_release_agent(writer.tid, writer.uid);
+          }};
+}
+
+Result<void> Worker::open_tasks() {
+  std::unique_ptr<control_plane::CgroupMirror> mirror;
+  if (from_.mirror) {
+    BLKIO_TRY(mirror, control_plane::CgroupMirror::open(*from_.mirror));
+    mirror_ = mirror.get();
+  }
+  // For tests of what is left where the kernel grants no news of forks and exits.
+  const bool no_events = std::getenv("BLKIO_NO_TASK_EVENTS") != nullptr;
+  BLKIO_TRY(tasks_, no_events
+                        ? TaskDirectory::open(TaskDirectory::Source::kProcWalk, std::move(mirror))
+                        : TaskDirectory::open(std::move(mirror)));
+  return success();
+}
+
+/// Groups that a killed daemon left in the mirror come back, with their tasks and nothing else.
+void Worker::adopt_groups() {
+  if (mirror_ == nullptr) return;
+  std::vector<GroupId> parents{GroupId::kRoot};
+  while (!parents.empty()) {
+    const GroupId parent = parents.back();
+    parents.pop_back();
+    for (const std::string& name : mirror_->left_behind(parent)) {
+      if (tree_->child(*tree_->find(parent), name) == nullptr) {
+        const auto made = tree_->mkdir(parent, name, creator(0755));
+        if (!made) {
+          spdlog::warn("mirror: {} is not taken over: {}", name, made.error().to_string());
+          continue;
+        }
+      }
+      const GroupId group = tree_->child(*tree_->find(parent), name)->id;
+      tasks_->adopt(group);
+      parents.push_back(group);
+    }
+  }
 }
 
 Result<void> Worker::open_tree() {
@@ -134,7 +185,10 @@ Result<void> Worker::open_tree() {
       [dialect](std::string_view name, bool in_root) {
         return cgroupfs::find_file(name, dialect, in_root) != nullptr;
       },
-      root_creator());
+      creator(0555));
+  adopt_groups();
+  release_ = std::make_unique<control_plane::GroupRelease>(io_, *tree_, *tasks_);
+  BLKIO_TRY(release_->start());
   BLKIO_TRY(session_, cgroupfs::FuseSession::open(dup(from_.tree.fuse_fd), services()));
   tree_fd_.assign(dup(session_->fd()));
   return success();
@@ -158,7 +212,7 @@ Result<void> Worker::open_control() {
 Result<void> Worker::start() {
   BLKIO_TRY(auto proc, control_plane::KernelProcFiles::open());
   proc_.emplace(std::move(proc));
-  BLKIO_TRY(tasks_, TaskDirectory::open());
+  BLKIO_TRY(open_tasks());
   engine_ = std::make_unique<data_plane::Engine>(engine_devices(), engine_options());
   BLKIO_TRY(engine_->start());
   controller_.attach(*engine_);
@@ -228,6 +282,7 @@ json Worker::status() {
           {"holder_pid", from_.holder_pid},
           {"worker_pid", getpid()},
           {"membership", tasks_->source()},
+          {"task_events", tasks_->events()},
           {"transport", "classic"},
           {"hierarchy", from_.options.hierarchy == Hierarchy::kTree ? "tree" : "flat"},
           {"dialect", from_.options.dialect == Dialect::kDoc ? "doc" : "kernel"},
@@ -269,14 +324,6 @@ int Worker::run() {
   return 0;
 }
 
-/// Root of the machine, not of a user namespace.
-bool is_initial_root() {
-  std::ifstream map("/proc/self/uid_map");
-  std::uint64_t inside = 0, outside = 0, count = 0;
-  map >> inside >> outside >> count;
-  return geteuid() == 0 && outside == 0 && count == UINT32_MAX;
-}
-
 /// A process that serves block I/O must not wait for memory that only its own I/O can free.
 void protect_from_reclaim() {
 #ifdef PR_SET_IO_FLUSHER
@@ -286,7 +333,7 @@ void protect_from_reclaim() {
   // Under a limit, MCL_FUTURE would make later allocations fail.
   rlimit limit{};
   getrlimit(RLIMIT_MEMLOCK, &limit);
-  const bool unlimited = limit.rlim_cur == RLIM_INFINITY || is_initial_root();
+  const bool unlimited = limit.rlim_cur == RLIM_INFINITY || control_plane::is_machine_root();
   if (!unlimited || mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) != 0) {
     spdlog::debug("memory is not locked");
   }

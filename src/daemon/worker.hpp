@@ -4,8 +4,10 @@
 
 #include <array>
 #include <functional>
+#include <optional>
 #include <vector>
 
+#include "control_plane/cgroup_hierarchy.hpp"
 #include "data_plane/backing_device.hpp"
 #include "data_plane/device_files.hpp"
 #include "mounts.hpp"
@@ -27,6 +29,7 @@ struct Inheritance {
   std::vector<data_plane::BackingDevice> devices;
   std::vector<Mount> device_mounts;  ///< one per device, in the same order
   Mount tree;
+  std::optional<control_plane::CgroupHierarchy> mirror;
   SharedState* shared = nullptr;
   int holder_pid = 0;
   std::string device_directory;

@@ -9,6 +9,8 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <filesystem>
 
@@ -43,24 +45,40 @@ Result<void> measure_block_device(BackingDevice& device) {
     return failure(errno, device.path);
   }
   device.logical_block = static_cast<std::uint32_t>(logical);
+  if (device.logical_block > kLargestBlock) {
+    return failure(EOPNOTSUPP, fmt::format("{}: blocks of {} bytes, at most {}", device.path,
+                                           device.logical_block, kLargestBlock));
+  }
   device.read_only = device.read_only || read_only != 0;
   return success();
 }
 
-/// The kernel tells what direct I/O on the file must be aligned to (Linux 6.1); 4096 suits all.
+/// What direct I/O on the file must be aligned to; 0: it cannot be. The kernel tells (Linux 6.1),
+/// or 4096 suits the file systems that do not.
+std::uint32_t direct_alignment(int fd) {
+#ifdef STATX_DIOALIGN
+  struct statx sx {};
+  if (statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &sx) == 0 &&
+      (sx.stx_mask & STATX_DIOALIGN) != 0) {
+    if (sx.stx_dio_offset_align == 0) return 0;
+    return std::max({kSector, sx.stx_dio_offset_align, sx.stx_dio_mem_align});
+  }
+#endif
+  return kLargestBlock;
+}
+
+/// Where direct I/O would need more than a block (or is not there at all), the page cache is used.
 void measure_file(BackingDevice& device, const struct stat& st) {
   device.bytes = static_cast<std::uint64_t>(st.st_size);
   device.logical_block = kSector;
   if (!device.direct) return;
-#ifdef STATX_DIOALIGN
-  struct statx sx {};
-  if (statx(device.fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &sx) == 0 &&
-      (sx.stx_mask & STATX_DIOALIGN) != 0 && sx.stx_dio_offset_align != 0) {
-    device.logical_block = std::max(kSector, sx.stx_dio_offset_align);
+  const std::uint32_t alignment = direct_alignment(device.fd);
+  if (std::has_single_bit(alignment) && alignment <= kLargestBlock) {
+    device.logical_block = alignment;
     return;
   }
-#endif
-  device.logical_block = static_cast<std::uint32_t>(st.st_blksize);
+  device.direct = false;
+  fcntl(device.fd, F_SETFL, fcntl(device.fd, F_GETFL) & ~O_DIRECT);
 }
 
 }  // namespace

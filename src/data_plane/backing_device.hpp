@@ -12,6 +12,8 @@
 
 namespace blkio::data_plane {
 
+inline constexpr std::uint32_t kLargestBlock = 4096;
+
 enum class BackingKind : std::uint8_t { kBlockDevice, kFile, kNull };
 
 /// Opened by the holder, used by the worker; the descriptor outlives any worker.
@@ -24,7 +26,8 @@ struct BackingDevice {
   std::uint64_t bytes = 0;
   /// O_DIRECT requests of clients must be multiples of it (EINVAL otherwise, as a device answers).
   std::uint32_t logical_block = 512;
-  /// What I/O on fd must be aligned to: logical_block with O_DIRECT, 1 without.
+  /// What offsets and buffers of I/O on fd must be aligned to: logical_block with O_DIRECT, 1
+  /// without.
   std::uint32_t alignment = 1;
   bool direct = false;
   bool read_only = false;
@@ -34,8 +37,8 @@ struct BackingDevice {
 };
 
 /// Opens `path` for proxying. `number` tells under which MAJ:MIN; the one of a block device itself
-/// is in st_rdev. Errors name the path: ENOENT, EACCES, ENXIO, EISDIR, EINVAL (neither block device
-/// nor regular file).
+/// is in st_rdev. Errors name the path: ENOENT, EACCES, ENXIO, EINVAL (neither block device nor
+/// regular file, or smaller than a block), EOPNOTSUPP (blocks of more than kLargestBlock).
 Result<BackingDevice> open_backing_device(const std::string& path);
 
 /// A device of `bytes` bytes that reads zeros and forgets what is written.

@@ -162,10 +162,12 @@ void BlockIo::on_result(Request& request, std::int32_t result) {
     finish(request, 0);
     return;
   }
-  request.device_done += static_cast<std::uint32_t>(result);
+  // Of a short transfer whole blocks count; what is left is asked for again.
+  const std::uint32_t moved = static_cast<std::uint32_t>(result) & ~(device_.alignment - 1);
+  request.device_done += moved;
   if (request.device_done < request.device_bytes) {
     // Within the bounds of the device nothing may be missing: the file beneath was truncated.
-    if (result == 0) {
+    if (moved == 0) {
       finish(request, EIO);
     } else {
       issue(request);

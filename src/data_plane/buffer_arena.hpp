@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /// The memory of the data path: pinned once, used for ever.
 ///
-/// Every buffer has kLead bytes in front of its payload, where the FUSE header of the message goes
-/// that is read into it or written from it. So a device reads straight into the place from which
-/// the reply is sent, and a message never needs two pieces.
+/// Every buffer has kLead bytes (or more, see `alignment`) in front of its payload, where the FUSE
+/// header of the message goes that is read into it or written from it. So a device reads straight
+/// into the place from which the reply is sent, and a message never needs two pieces.
 ///
 ///     ... kLead ...|payload, aligned for O_DIRECT ........ capacity|
 ///      [in_header][write_in]|data of a WRITE
@@ -40,13 +40,15 @@ class BufferArena {
   static constexpr std::array<std::uint32_t, 5> kCapacities = {4096, 16 * 1024, 64 * 1024,
                                                                256 * 1024, 1024 * 1024 + kSlack};
 
-  /// limit_bytes: the most memory the arena ever takes; allocate() returns nullptr beyond it.
-  BufferArena(Ring& ring, std::size_t limit_bytes) : ring_(ring), limit_bytes_(limit_bytes) {}
+  /// limit_bytes: the most memory the arena ever takes, but for the smallest buffers; allocate()
+  /// returns nullptr beyond it. alignment: of every payload, a power of two, 512 to 4096.
+  BufferArena(Ring& ring, std::size_t limit_bytes, std::uint32_t alignment = kLead);
   ~BufferArena();
   BufferArena(const BufferArena&) = delete;
   BufferArena& operator=(const BufferArena&) = delete;
 
-  /// A buffer for at least `bytes` (at most the largest capacity); nullptr if the limit is reached.
+  /// A buffer for at least `bytes` (at most the largest capacity); nullptr if the limit is reached
+  /// and no larger one is free.
   Buffer* allocate(std::uint32_t bytes);
   void release(Buffer* buffer);
 
@@ -61,10 +63,12 @@ class BufferArena {
     std::size_t bytes;
     std::unique_ptr<Buffer[]> buffers;
   };
+  bool may_grow_to(std::size_t bytes, std::uint8_t size_class) const;
   bool grow(std::uint8_t size_class);
 
   Ring& ring_;
   std::size_t limit_bytes_;
+  std::uint32_t alignment_;
   std::size_t mapped_bytes_ = 0;
   std::size_t used_bytes_ = 0;
   bool unpinned_ = false;

@@ -18,6 +18,15 @@ namespace {
 /// are pinned all the same, so a copy cannot fault.
 constexpr RegionIndex kUserMemory = RegionIndex::kNotRegistered;
 
+/// Larger numbers are the kernel's own (ENOTSUPP, ERESTARTSYS): it would refuse the reply, and the
+/// client would wait for ever (fs/fuse/dev.c, fuse_dev_do_write).
+constexpr int kLargestErrno = 511;
+
+/// The request a READ was to bring is gone, or there was no memory for it just now.
+bool is_passing(int error) {
+  return error == EINTR || error == ENOENT || error == ECANCELED || error == ENOMEM;
+}
+
 }  // namespace
 
 ClassicTransport::ClassicTransport(Ring& ring, BufferArena& arena, FileIndex fuse,
@@ -71,7 +80,7 @@ void ClassicTransport::on_read(ReadSlot& slot, std::int32_t result) {
     ran_dry_ = true;
   } else if (result == -ENODEV || result == -ENOTCONN || result == -EBADF || result == 0) {
     lost();
-  } else if (result != -EINTR && result != -ENOENT && result != -ECANCELED) {
+  } else if (!is_passing(-result)) {
     // Nobody would ever answer this connection again: better a restart than clients that hang.
     spdlog::critical("reading /dev/fuse: {}", std::strerror(-result));
     std::abort();
@@ -90,6 +99,7 @@ void ClassicTransport::lost() {
 
 void ClassicTransport::reply(Request& request, int error, std::byte* data, std::uint32_t bytes) {
   assert(request.buffer != nullptr);
+  if (error < 0 || error > kLargestErrno) error = EIO;
   if (error != 0) {
     data = request.buffer->payload;
     bytes = 0;

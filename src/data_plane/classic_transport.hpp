@@ -18,7 +18,7 @@ class ClassicTransport final : public Transport {
   void reply(Request& request, int error, std::byte* data, std::uint32_t bytes) override;
   void turn() override;
   void pause(bool paused) override { paused_ = paused; }
-  bool idle() const override { return posted_ == 0 && !polling_ && replies_ == 0; }
+  bool idle() const override { return replies_ == 0; }
 
  private:
   static constexpr unsigned kMostReads = 16;

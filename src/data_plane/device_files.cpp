@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <ctime>
@@ -37,16 +38,36 @@ FileLock lock_of(const fuse_lk_in& in) {
   return lock;
 }
 
-void append_entry(std::byte* to, std::size_t& size, std::uint64_t offset, std::uint32_t type,
-                  std::string_view name) {
+/// The entries of one READDIR, as many as the reader has room for.
+class EntryList {
+ public:
+  explicit EntryList(std::size_t limit) : limit_(std::min(limit, bytes_.size())) {}
+
+  /// `cookie` is where the next READDIR goes on. What follows one that does not fit is left out.
+  void add(std::uint64_t cookie, std::uint32_t type, std::string_view name);
+  const std::byte* data() const { return bytes_.data(); }
+  std::size_t size() const { return size_; }
+
+ private:
+  std::array<std::byte, 1024> bytes_{};
+  std::size_t limit_;
+  std::size_t size_ = 0;
+};
+
+void EntryList::add(std::uint64_t cookie, std::uint32_t type, std::string_view name) {
+  const std::size_t bytes = FUSE_DIRENT_ALIGN(FUSE_NAME_OFFSET + name.size());
+  if (size_ + bytes > limit_) {
+    limit_ = 0;
+    return;
+  }
   fuse_dirent entry{};
   entry.ino = type == DT_DIR ? FUSE_ROOT_ID : kFileInode;
-  entry.off = offset;
+  entry.off = cookie;
   entry.namelen = static_cast<std::uint32_t>(name.size());
   entry.type = type;
-  std::memcpy(to + size, &entry, FUSE_NAME_OFFSET);
-  std::memcpy(to + size + FUSE_NAME_OFFSET, name.data(), name.size());
-  size += FUSE_DIRENT_ALIGN(FUSE_NAME_OFFSET + name.size());
+  std::memcpy(bytes_.data() + size_, &entry, FUSE_NAME_OFFSET);
+  std::memcpy(bytes_.data() + size_ + FUSE_NAME_OFFSET, name.data(), name.size());
+  size_ += bytes;
 }
 
 }  // namespace
@@ -194,15 +215,11 @@ void DeviceFiles::set_attributes(const Message& message) {
 void DeviceFiles::read_directory(const Message& message) {
   fuse_read_in in{};
   if (!message.read(in)) return error(message, EINVAL);
-  std::array<std::byte, 1024> entries{};
-  std::size_t size = 0;
-  const std::size_t last = FUSE_DIRENT_ALIGN(FUSE_NAME_OFFSET + device_.name.size());
-  if (in.offset < 1) append_entry(entries.data(), size, 1, DT_DIR, ".");
-  if (in.offset < 2) append_entry(entries.data(), size, 2, DT_DIR, "..");
-  if (in.offset < 3 && size + last <= std::min<std::size_t>(in.size, entries.size())) {
-    append_entry(entries.data(), size, 3, DT_REG, device_.name);
-  }
-  replier_.answer(message.header.unique, 0, entries.data(), size);
+  EntryList entries(in.size);
+  if (in.offset < 1) entries.add(1, DT_DIR, ".");
+  if (in.offset < 2) entries.add(2, DT_DIR, "..");
+  if (in.offset < 3) entries.add(3, DT_REG, device_.name);
+  replier_.answer(message.header.unique, 0, entries.data(), entries.size());
 }
 
 int DeviceFiles::refuse_open(std::uint64_t node, std::uint32_t flags) const {
@@ -237,12 +254,21 @@ void DeviceFiles::set_lock(const Message& message, bool wait) {
   if (!message.read(in)) return error(message, EINVAL);
   const FileLock lock = lock_of(in);
   if (locks_.conflict(lock)) {
+    // flock(2): a conversion gives up the old lock first, so that two who hold a shared one and
+    // want it alone do not wait for each other for ever.
+    if (lock.kind == LockKind::kFlock) give_up(lock);
     if (!wait) return error(message, EAGAIN);
     waiting_.push_back({message.header.unique, lock});
     return;
   }
   locks_.set(lock);
   ok(message);
+  retry_waiting();
+}
+
+void DeviceFiles::give_up(FileLock lock) {
+  lock.type = LockType::kUnlock;
+  locks_.set(lock);
   retry_waiting();
 }
 
@@ -270,8 +296,8 @@ bool DeviceFiles::interrupt(std::uint64_t unique) {
   return true;
 }
 
-void DeviceFiles::interrupt_all() {
-  while (!waiting_.empty()) end_wait(waiting_.begin(), EINTR);
+void DeviceFiles::fail_waiting(int number) {
+  while (!waiting_.empty()) end_wait(waiting_.begin(), number);
 }
 
 void DeviceFiles::flush(const Message& message) {

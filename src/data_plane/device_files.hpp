@@ -7,7 +7,7 @@
 /// table of nodes, and FORGET needs no answer.
 #pragma once
 
-#include <array>
+#include <cerrno>
 #include <cstdint>
 #include <cstring>
 #include <iterator>
@@ -59,13 +59,15 @@ class DeviceFiles {
   int refuse_open(std::uint64_t node, std::uint32_t flags) const;
   /// Ends a lock request that waits; false if there is none with this id.
   bool interrupt(std::uint64_t unique);
-  void interrupt_all();
-  /// Calls gone(tgid) for processes that wait for a lock and ends the waits of those that are.
+  /// Ends all lock requests that wait with this error.
+  void fail_waiting(int error);
+  /// Calls gone(tgid) for processes that wait for a lock and ends the waits of those that are. Of a
+  /// process in a foreign pid namespace (0) nothing is known.
   template <class F>
   void drop_dead_waiters(F&& gone) {
     for (auto it = waiting_.begin(); it != waiting_.end();) {
       const auto next = std::next(it);
-      if (gone(static_cast<pid_t>(it->lock.pid))) end_wait(it, 4 /* EINTR */);
+      if (it->lock.pid > 0 && gone(it->lock.pid)) end_wait(it, EINTR);
       it = next;
     }
   }
@@ -89,6 +91,7 @@ class DeviceFiles {
   void flush(const Message& message);
   void release(const Message& message);
   void status(const Message& message);
+  void give_up(FileLock lock);
   void retry_waiting();
   void end_wait(Waits::iterator wait, int error);
   fuse_attr attributes(std::uint64_t node) const;

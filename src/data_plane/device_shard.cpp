@@ -59,6 +59,7 @@ DeviceShard::~DeviceShard() {
 // ---- message -> request ------------------------------------------------------------------------
 
 bool DeviceShard::on_message(Buffer* landing, std::size_t bytes) {
+  if (bytes < sizeof(fuse_in_header)) return false;  // nobody to answer to
   const Message message = message_of(*landing, bytes);
   switch (message.header.opcode) {
     case FUSE_READ:
@@ -88,6 +89,7 @@ bool DeviceShard::on_message(Buffer* landing, std::size_t bytes) {
       break;
   }
   files_.handle(message);
+  if (stopping_) files_.fail_waiting(EIO);
   return false;
 }
 
@@ -168,8 +170,11 @@ bool DeviceShard::on_fsync(const Message& message) {
 
 /// As block/fops.c, blkdev_fallocate: no device grows.
 bool DeviceShard::on_fallocate(const Message& message) {
+  constexpr std::uint32_t kModes =
+      FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE;
   fuse_fallocate_in in{};
   if (!message.read(in)) return refuse(message, EINVAL);
+  if ((in.mode & ~kModes) != 0) return refuse(message, EOPNOTSUPP);
   const bool keeps_size = (in.mode & FALLOC_FL_KEEP_SIZE) != 0;
   const bool punches = (in.mode & FALLOC_FL_PUNCH_HOLE) != 0;
   const bool zeroes = (in.mode & FALLOC_FL_ZERO_RANGE) != 0;
@@ -208,7 +213,7 @@ void DeviceShard::turn(TimeNs now) {
   pump(now);
   if (queue_.waiting() != 0) {
     for (Request* request : arrivals_) {
-      if (request->io.link.is_linked()) hold(*request);
+      if (request->io.stage == IoStage::kWaiting) hold(*request);
     }
   }
   arrivals_.clear();
@@ -222,8 +227,9 @@ void DeviceShard::turn(TimeNs now) {
   }
 }
 
+/// While a request waits for memory none may overtake it: what wakes us is another's completion.
 TimeNs DeviceShard::deadline() {
-  return std::min(queue_.deadline(), next_sweep_);
+  return starved_ != nullptr ? next_sweep_ : std::min(queue_.deadline(), next_sweep_);
 }
 
 /// All requests of a turn are looked up together: one lock, one drain of the task events.
@@ -257,6 +263,10 @@ void DeviceShard::admit(Request& request, const Issuer& issuer, TimeNs now) {
   request.tgid = issuer.usable ? issuer.tgid : 0;
   if (stopping_) {
     reply(request, EIO, nullptr, 0);
+    return;
+  }
+  if (request.interrupted && killed(request)) {
+    reply(request, EINTR, nullptr, 0);
     return;
   }
   queue_.arrive(request.io, group_of(request, issuer), now);
@@ -307,6 +317,7 @@ void DeviceShard::compact(Request& request) {
 // ---- complete -> account -> reply --------------------------------------------------------------
 
 void DeviceShard::on_device_done(Request& request, int error) {
+  queue_.complete(request.io, parts_.now);
   if (request.io.op == Op::kRead) {
     std::byte* data = request.buffer->payload + (request.offset - request.device_offset);
     reply(request, error, data, request.bytes);
@@ -321,12 +332,10 @@ void DeviceShard::on_device_done(Request& request, int error) {
 
 void DeviceShard::reply(Request& request, int error, std::byte* data, std::uint32_t bytes) {
   if (request.buffer == nullptr) request.buffer = parts_.arena.allocate(0);
-  ++replying_;
   transport_.reply(request, error, data, bytes);
 }
 
 void DeviceShard::on_replied(Request& request) {
-  --replying_;
   parts_.arena.release(request.buffer);
   parts_.requests.release(&request);
 }
@@ -343,25 +352,32 @@ void DeviceShard::answer(std::uint64_t unique, int error, const void* data, std:
 // ---- requests that end without the device ------------------------------------------------------
 
 void DeviceShard::fail_held(Request& request, int error) {
-  queue_.cancel(request.io);
+  queue_.cancel(request.io, parts_.now);
   unhold(request);
   reply(request, error, nullptr, 0);
 }
 
+/// Any signal interrupts. A device's I/O ends early for none but a deadly one, and the kernel tells
+/// of one signal only: sweep() looks for what comes after it.
 void DeviceShard::interrupt(std::uint64_t unique) {
   const auto held = held_.find(unique);
   if (held != held_.end()) {
-    fail_held(*held, EINTR);
+    held->interrupted = true;
+    if (killed(*held)) fail_held(*held, EINTR);
     return;
   }
   const auto arrival = std::find_if(arrivals_.begin(), arrivals_.end(),
                                     [&](const Request* r) { return r->unique == unique; });
   if (arrival == arrivals_.end()) {
     files_.interrupt(unique);
-  } else if (!(*arrival)->is_open) {
-    reply(**arrival, EINTR, nullptr, 0);
-    arrivals_.erase(arrival);
+  } else {
+    (*arrival)->interrupted = true;  // admit() knows who it is
   }
+}
+
+/// Who cannot be told (a foreign pid namespace) is believed.
+bool DeviceShard::killed(const Request& request) const {
+  return request.tgid == 0 || parts_.thread_killed(request.tid);
 }
 
 /// Clients that used libaio or io_uring send no INTERRUPT when they are killed: what a dead process
@@ -379,7 +395,8 @@ void DeviceShard::sweep(TimeNs now) {
   std::vector<Request*> dead;
   for (Request& request : held_) {
     const bool old = now - request.io.arrived_ns >= kSweepNs;
-    if (old && request.tgid != 0 && gone(request.tgid)) dead.push_back(&request);
+    const bool lost = old && request.tgid != 0 && gone(request.tgid);
+    if (lost || (request.interrupted && killed(request))) dead.push_back(&request);
   }
   for (Request* request : dead) fail_held(*request, EINTR);
   files_.drop_dead_waiters(gone);
@@ -389,13 +406,14 @@ void DeviceShard::stop() {
   stopping_ = true;
   while (!held_.empty()) fail_held(*held_.begin(), EIO);
   if (starved_ != nullptr) {
+    queue_.complete(starved_->io, parts_.now);
     reply(*std::exchange(starved_, nullptr), EIO, nullptr, 0);
   }
-  files_.interrupt_all();
+  files_.fail_waiting(EIO);
 }
 
 bool DeviceShard::drained() const {
-  return io_.in_flight() == 0 && replying_ == 0;
+  return arrivals_.empty() && io_.in_flight() == 0 && transport_.idle();
 }
 
 void DeviceShard::on_connection_lost() {

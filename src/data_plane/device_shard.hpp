@@ -33,6 +33,10 @@ struct EngineParts {
   IssuerDirectory& issuers;
   /// True if a process is exiting or gone; must not block.
   std::function<bool(pid_t)> process_gone;
+  /// True if a thread that waits for its I/O has been killed or is gone; must not block.
+  std::function<bool(pid_t)> thread_killed;
+  /// The engine's time: when its ring last woke it. What completions are stamped with.
+  const TimeNs& now;
 };
 
 struct ShardOptions {
@@ -112,6 +116,7 @@ class DeviceShard final : public MessageSink, public Replier, public BlockIoList
   void reply(Request& request, int error, std::byte* data, std::uint32_t bytes);
   void fail_held(Request& request, int error);
   void interrupt(std::uint64_t unique);
+  bool killed(const Request& request) const;
   void sweep(TimeNs now);
 
   EngineParts parts_;
@@ -130,7 +135,6 @@ class DeviceShard final : public MessageSink, public Replier, public BlockIoList
   HeldSet held_;
   Request* starved_ = nullptr;  ///< picked, but there was no memory for its data
   std::size_t held_bytes_ = 0;
-  std::size_t replying_ = 0;
   std::uint32_t next_handle_ = 1;
   TimeNs next_sweep_ = kNever;
   bool stopping_ = false;

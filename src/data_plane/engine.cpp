@@ -5,6 +5,7 @@
 #include <spdlog/spdlog.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,6 +20,14 @@ namespace {
 constexpr unsigned kRingEntries = 1024;
 /// What is pinned besides held payloads: landing buffers and data at the devices.
 constexpr std::size_t kWorkingBytes = 256u << 20;
+
+/// What direct I/O on any of the devices asks of a buffer's address: on some (dm-crypt with blocks
+/// of 4096 bytes) it must be aligned like an offset.
+std::uint32_t buffer_alignment(const std::vector<EngineDevice>& devices) {
+  std::uint32_t alignment = BufferArena::kLead;
+  for (const EngineDevice& each : devices) alignment = std::max(alignment, each.device.alignment);
+  return alignment;
+}
 
 std::size_t arena_limit(const EngineOptions& options, std::size_t devices) {
   return options.shard.max_held_bytes * std::max<std::size_t>(devices, 1) + kWorkingBytes;
@@ -35,7 +44,7 @@ TimeNs monotonic_now() {
 Engine::Engine(std::vector<EngineDevice> devices, EngineOptions options)
     : devices_(std::move(devices)),
       options_(std::move(options)),
-      arena_(ring_, arena_limit(options_, devices_.size())),
+      arena_(ring_, arena_limit(options_, devices_.size()), buffer_alignment(devices_)),
       groups_(*options_.root_stats) {}
 
 Engine::~Engine() {
@@ -49,7 +58,7 @@ Result<void> Engine::open() {
   wakeup_.engine = this;
   wakeup_.handler = [](Completion& self, std::int32_t) {
     Engine& engine = *static_cast<Wakeup&>(self).engine;
-    engine.mailbox_.run_all();
+    engine.mailbox_.run();
     if (!engine.ended_) engine.listen();
   };
   listen();
@@ -62,7 +71,14 @@ Result<void> Engine::open_device(const EngineDevice& device) {
   if (device.device.kind != BackingKind::kNull) {
     BLKIO_TRY(file, ring_.register_file(device.device.fd));
   }
-  EngineParts parts{ring_, arena_, requests_, groups_, *options_.issuers, options_.process_gone};
+  EngineParts parts{ring_,
+                    arena_,
+                    requests_,
+                    groups_,
+                    *options_.issuers,
+                    options_.process_gone,
+                    options_.thread_killed,
+                    now_};
   shards_.push_back(std::make_unique<DeviceShard>(std::move(parts), device.device, fuse, file,
                                                   options_.shard, *device.negotiated));
   return success();
@@ -75,6 +91,8 @@ Result<void> Engine::start() {
   thread_ = std::thread([&] {
     pthread_setname_np(pthread_self(), "blkio-engine");
     prctl(PR_SET_TIMERSLACK, 1);  // deadlines are kept to the microsecond
+    // Many wait for this thread; on a busy machine it goes first, where it may.
+    setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), -10);
     Result<void> result = open();
     const bool ok = result.has_value();
     opened.set_value(std::move(result));
@@ -92,7 +110,7 @@ void Engine::listen() {
 }
 
 void Engine::post(Task& task) {
-  while (!mailbox_.push(&task)) std::this_thread::yield();
+  mailbox_.put(task);
   const std::uint64_t one = 1;
   if (write(event_fd_, &one, sizeof one) != sizeof one) {
     spdlog::critical("waking the engine: {}", std::generic_category().message(errno));
@@ -105,8 +123,9 @@ void Engine::run() {
   while (!ended_) {
     for (const auto& shard : shards_) shard->turn(now_);
     const TimeNs next = deadline();
-    ring_.run_once(next == kNever ? kNever : std::max<TimeNs>(next - monotonic_now(), 0));
-    now_ = monotonic_now();
+    ring_.wait(next == kNever ? kNever : std::max<TimeNs>(next - monotonic_now(), 0));
+    now_ = monotonic_now();  // before the handlers: what they hear of has happened by now
+    ring_.reap();
     if (stopping_) check_drained();
   }
 }

@@ -23,6 +23,7 @@ struct EngineOptions {
   ShardOptions shard;
   IssuerDirectory* issuers = nullptr;
   std::function<bool(pid_t)> process_gone;
+  std::function<bool(pid_t)> thread_killed;
   stats::GroupStats* root_stats = nullptr;
   /// Called on the engine's thread when a stopped engine has nothing left to do.
   std::function<void()> on_drained;
@@ -47,7 +48,7 @@ class Engine {
       Function& function;
     } task(function);
     post(task);
-    task.wait();
+    mailbox_.wait();
   }
 
   /// The shard of a device, for use inside call(); nullptr if it is not proxied.

@@ -11,7 +11,7 @@ namespace blkio::data_plane {
 using bfq_weights::DirectionMask;
 using bfq_weights::Head;
 
-// ---- the story: arrive, wait, go ---------------------------------------------------------------
+// ---- the story: arrive, wait, go, complete -----------------------------------------------------
 
 void IoQueue::arrive(QueuedIo& io, GroupId group, TimeNs now) {
   advance(now);
@@ -19,7 +19,10 @@ void IoQueue::arrive(QueuedIo& io, GroupId group, TimeNs now) {
   io.node = &node;
   io.group = node.group;
   io.arrived_ns = now;
-  if (count_arrivals_) node.counters.count_arrival(io.op, io.bytes);
+  io.stage = IoStage::kWaiting;
+  if (count_arrivals_) node.stats.counters.count_arrival(io.op, io.bytes);
+  node.stats.counters.enter_queue(io.op);
+  node.stats.scheduling.arrived(now);
   ++waiting_;
 
   const bool alone = passing_ == nullptr && scheduler_->servable().empty();
@@ -36,12 +39,13 @@ QueuedIo* IoQueue::next(TimeNs now) {
   if (passing_ != nullptr) {
     QueuedIo& io = *std::exchange(passing_, nullptr);
     dispatch(*io.node, io);
+    count_passed(*io.node);
     return &io;
   }
   const auto pick = scheduler_->pick(DirectionMask::both(), now_);
   if (!pick) return nullptr;
   GroupNode& node = *static_cast<GroupNode*>(pick->node->owner());
-  Fifo& fifo = node.side(pick->direction).waiting;
+  IoList& fifo = node.side(pick->direction).waiting;
   QueuedIo& io = fifo.front();
   fifo.pop_front();
   publish_head(node, pick->direction);
@@ -54,8 +58,12 @@ void IoQueue::dispatch(GroupNode& node, QueuedIo& io) {
   const Direction direction = direction_of(io.op);
   const Charge charge = charge_of(io.op, io.bytes);
   --waiting_;
-  io.node = nullptr;
-  node.counters.count_dispatch(io.op, io.bytes);
+  io.stage = IoStage::kAtDevice;
+  io.dispatched_ns = now_;
+  node.at_device.push_back(io);
+  device_time_.enter(now_);
+  node.stats.counters.count_dispatch(io.op, io.bytes, now_ - io.arrived_ns);
+  node.stats.scheduling.dispatched(now_, device_time_.per_request());
   scheduler_->charge(*node.place, direction, charge.bytes, now_);
   for (GroupNode* payer = &node; payer != nullptr; payer = limited_above(*payer)) {
     const bool held = std::exchange(payer->side(direction).held, false);
@@ -64,16 +72,31 @@ void IoQueue::dispatch(GroupNode& node, QueuedIo& io) {
   }
 }
 
-bool IoQueue::cancel(QueuedIo& io) {
-  if (io.node == nullptr) return false;
+void IoQueue::complete(QueuedIo& io, TimeNs now) {
+  assert(io.stage == IoStage::kAtDevice);
+  io.stage = IoStage::kNone;
+  GroupNode& node = *std::exchange(io.node, nullptr);
+  node.at_device.erase(node.at_device.iterator_to(io));
+  const stats::DeviceTime::Parts rest = device_time_.leave(now);
+  node.stats.counters.leave_queue(io.op);
+  node.stats.counters.count_completion(io.op, now - io.dispatched_ns);
+  node.stats.scheduling.completed(now, device_time_.per_request(), rest);
+}
+
+bool IoQueue::cancel(QueuedIo& io, TimeNs now) {
+  if (io.stage != IoStage::kWaiting) return false;
+  io.stage = IoStage::kNone;
   GroupNode& node = *std::exchange(io.node, nullptr);
   --waiting_;
+  node.stats.counters.leave_queue(io.op);
+  node.stats.scheduling.cancelled(now);
   if (&io == passing_) {
     passing_ = nullptr;
+    count_passed(node);
     return true;
   }
   const Direction direction = direction_of(io.op);
-  Fifo& fifo = node.side(direction).waiting;
+  IoList& fifo = node.side(direction).waiting;
   const bool was_head = &fifo.front() == &io;
   fifo.erase(fifo.iterator_to(io));
   if (was_head) {
@@ -85,7 +108,7 @@ bool IoQueue::cancel(QueuedIo& io) {
 
 void IoQueue::enqueue(GroupNode& node, QueuedIo& io) {
   const Direction direction = direction_of(io.op);
-  Fifo& fifo = node.side(direction).waiting;
+  IoList& fifo = node.side(direction).waiting;
   fifo.push_back(io);
   if (fifo.size() == 1) first_in(node, direction);
 }
@@ -167,6 +190,7 @@ void IoQueue::publish_head(GroupNode& node, Direction direction) {
     head = Head{side.waiting.front().arrived_ns, side.waiting.front().bytes};
   }
   scheduler_->set_head(*node.place, direction, head, now_);
+  note_competing(node);
 }
 
 void IoQueue::plug(GroupNode& node, Direction direction) {
@@ -174,7 +198,21 @@ void IoQueue::plug(GroupNode& node, Direction direction) {
     publish_head(node, direction);
   } else {
     scheduler_->set_gate(*node.place, direction, !node.side(direction).closed, now_);
+    note_competing(node);
   }
+}
+
+void IoQueue::note_competing(GroupNode& node) {
+  const bool competes = std::any_of(
+      node.sides.begin(), node.sides.end(),
+      [](const GroupNode::Side& side) { return !side.waiting.empty() && !side.closed; });
+  if (node.competes && !competes) node.stats.scheduling.dequeued();
+  node.competes = competes;
+}
+
+// The one that did not touch the scheduler counts as if it had.
+void IoQueue::count_passed(GroupNode& node) {
+  if (!node.competes) node.stats.scheduling.dequeued();
 }
 
 bool IoQueue::has_ready(GroupNode& node, Direction direction) const {
@@ -231,6 +269,7 @@ IoQueue::IoQueue(DeviceNumber device, Hierarchy hierarchy, GroupMap& groups,
 IoQueue::~IoQueue() {
   for (auto& [group, node] : nodes_) {
     for (GroupNode::Side& side : node->sides) side.waiting.clear();
+    node->at_device.clear();
   }
 }
 
@@ -277,33 +316,46 @@ void IoQueue::set_limit(GroupId group, Limit limit, std::optional<std::uint64_t>
   if (node.gate.opens_at(direction) < before) replan();
 }
 
-void IoQueue::group_removed(GroupId group, GroupId parent) {
+void IoQueue::group_removed(GroupId group, GroupId parent, TimeNs now) {
+  advance(now);
   settle_passing();
-  if (const stats::DeviceCounters* left = groups_.stats(group).find(device_)) {
-    groups_.stats(parent).meet(device_).inherit(*left);
-  }
+  device_time_.advance(now_);
+  if (groups_.stats(group).find(device_) == nullptr) return;
+  stats::DeviceStats& left = groups_.stats(group).meet(device_);
+  stats::DeviceStats& heir = groups_.stats(parent).meet(device_);
+  heir.counters.inherit(left.counters);
+  heir.scheduling.inherit(left.scheduling, now_, device_time_.per_request());
+
   const auto found = nodes_.find(group);
   if (found == nodes_.end()) return;
   GroupNode& node = *found->second;
-  GroupNode& heir = *node.parent;
-  assert(heir.group == parent);
+  assert(node.parent->group == parent);
+  move_requests(node, *node.parent);
+  scheduler_->remove(*node.place);
+  nodes_.erase(found);
+}
+
+void IoQueue::move_requests(GroupNode& node, GroupNode& heir) {
+  const auto move = [&heir](IoList& from, IoList& to) {
+    for (QueuedIo& io : from) {
+      io.node = &heir;
+      io.group = heir.group;
+      heir.stats.counters.enter_queue(io.op);
+    }
+    to.splice(to.end(), from);
+  };
+  move(node.at_device, heir.at_device);
   for (const Direction direction : {Direction::kRead, Direction::kWrite}) {
     GroupNode::Side& side = node.side(direction);
-    Fifo moving;
+    IoList moving;
     moving.swap(side.waiting);
     publish_head(node, direction);
     if (side.deadline.armed()) deadlines_.erase(side.deadline);
-    for (QueuedIo& io : moving) {
-      io.node = &heir;
-      io.group = heir.group;
-    }
-    Fifo& fifo = heir.side(direction).waiting;
-    const bool was_empty = fifo.empty();
-    fifo.splice(fifo.end(), moving);
-    if (was_empty && !fifo.empty()) first_in(heir, direction);
+    IoList& waiting = heir.side(direction).waiting;
+    const bool was_empty = waiting.empty();
+    move(moving, waiting);
+    if (was_empty && !waiting.empty()) first_in(heir, direction);
   }
-  scheduler_->remove(*node.place);
-  nodes_.erase(found);
 }
 
 }  // namespace blkio::data_plane

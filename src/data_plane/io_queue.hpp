@@ -15,7 +15,8 @@
 #include "bfq_weights/scheduler.hpp"
 #include "blkio/types.hpp"
 #include "group_map.hpp"
-#include "stats/device_counters.hpp"
+#include "stats/device_time.hpp"
+#include "stats/group_stats.hpp"
 #include "throttle/deadlines.hpp"
 #include "throttle/gate.hpp"
 
@@ -23,19 +24,22 @@ namespace blkio::data_plane {
 
 struct GroupNode;
 
+enum class IoStage : std::uint8_t { kNone, kWaiting, kAtDevice };
+
 /// What the policies see of a request. Embedded in the engine's, which sets `op` and `bytes`; the
-/// rest belongs to the queue. Must not move or die while it waits.
+/// rest belongs to the queue. Must not move or die between arrive() and complete() or cancel().
 struct QueuedIo {
   std::uint64_t bytes = 0;
   TimeNs arrived_ns = 0;
-  GroupNode* node = nullptr;  ///< while it waits
+  TimeNs dispatched_ns = 0;
+  GroupNode* node = nullptr;  ///< while it waits or is at the device
   boost::intrusive::list_member_hook<> link;
-  GroupId group =
-      GroupId::kRoot;  ///< who pays; the parent's once a waiting request's group is gone
+  GroupId group = GroupId::kRoot;  ///< who pays; the parent once the group is gone
   Op op = Op::kRead;
+  IoStage stage = IoStage::kNone;
 };
 
-using Fifo = boost::intrusive::list<
+using IoList = boost::intrusive::list<
     QueuedIo, boost::intrusive::member_hook<QueuedIo, decltype(QueuedIo::link), &QueuedIo::link>>;
 
 /// One group on this device.
@@ -45,22 +49,24 @@ struct GroupNode {
   /// What there is of it per direction.
   struct Side {
     Side(GroupNode& node, Direction direction) : deadline(node, direction) {}
-    Fifo waiting;              ///< of the group's own tasks
+    IoList waiting;            ///< of the group's own tasks
     Deadlines::Hook deadline;  ///< armed: the gate is closed and something behind it could go
     bool closed = false;       ///< as the scheduler was told; may be out of date while nobody waits
     bool held = false;         ///< somebody waited until it opened
   };
 
-  GroupNode(GroupId id, GroupNode* parent_node, stats::DeviceCounters& counted)
-      : group(id), parent(parent_node), counters(counted) {}
+  GroupNode(GroupId id, GroupNode* parent_node, stats::DeviceStats& counted)
+      : group(id), parent(parent_node), stats(counted) {}
   Side& side(Direction direction) { return sides[static_cast<std::size_t>(direction)]; }
 
   GroupId group;
   GroupNode* parent;
-  stats::DeviceCounters& counters;
+  stats::DeviceStats& stats;
   bfq_weights::Scheduler::Node* place = nullptr;
   throttle::Gate gate;
   std::array<Side, kDirections> sides{{{*this, Direction::kRead}, {*this, Direction::kWrite}}};
+  IoList at_device;
+  bool competes = false;  ///< something of its own waits behind its own open gate
 };
 
 /// The queue in front of one device.
@@ -80,7 +86,7 @@ class IoQueue {
   /// still until start_throttle_counters(), as in the kernel.
   IoQueue(DeviceNumber device, Hierarchy hierarchy, GroupMap& groups,
           bool count_throttle_from_start);
-  /// Whatever still waits is forgotten.
+  /// Whatever still waits or is at the device is forgotten.
   ~IoQueue();
   IoQueue(const IoQueue&) = delete;
   IoQueue& operator=(const IoQueue&) = delete;
@@ -92,16 +98,20 @@ class IoQueue {
   /// pass. The group lives.
   void set_limit(GroupId group, Limit limit, std::optional<std::uint64_t> per_second, TimeNs now);
   /// The group has no children. Its waiting requests join the end of the parent's queues, in their
-  /// order; what it counted becomes inherited by the parent. Call before GroupMap::group_removed().
-  void group_removed(GroupId group, GroupId parent);
+  /// order, and those at the device end in the parent's name; what it counted becomes inherited by
+  /// the parent. Call before GroupMap::group_removed().
+  void group_removed(GroupId group, GroupId parent, TimeNs now);
 
   /// `group` may have been removed: see GroupMap::living(). Counts throttle.*.
   void arrive(QueuedIo& io, GroupId group, TimeNs now);
   /// The request that goes to the device now: out of the queue, counted in bfq.*, charged. nullptr:
   /// none may go before deadline() or the next call that changes something.
   QueuedIo* next(TimeNs now);
+  /// A request from next() has ended at the device, in whatever way. Before the reply, so that
+  /// whoever has seen a request end sees it counted.
+  void complete(QueuedIo& io, TimeNs now);
   /// A waiting request leaves, uncharged. False if it does not wait here (any more).
-  bool cancel(QueuedIo& io);
+  bool cancel(QueuedIo& io, TimeNs now);
 
   /// When next() may have something again; kNever if no request waits for a limit to open.
   TimeNs deadline();
@@ -135,6 +145,9 @@ class IoQueue {
   void follow_gate(GroupNode& node, Direction direction);
   void rearm(GroupNode* node, Direction direction);
   void replan();
+  void note_competing(GroupNode& node);
+  void count_passed(GroupNode& node);
+  void move_requests(GroupNode& node, GroupNode& heir);
 
   const DeviceNumber device_;
   const Hierarchy hierarchy_;
@@ -145,6 +158,7 @@ class IoQueue {
   QueuedIo* passing_ = nullptr;  ///< arrived when nothing could go, path open: not in the scheduler
   std::unique_ptr<bfq_weights::Scheduler> scheduler_;
   GroupNode::Deadlines deadlines_;
+  stats::DeviceTime device_time_;
   std::unordered_map<GroupId, std::unique_ptr<GroupNode>> nodes_;
 };
 

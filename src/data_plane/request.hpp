@@ -41,6 +41,7 @@ struct Request : Completion {
   bool is_open = false;           ///< an OPEN that waits to learn its group
   bool data_only = false;         ///< fdatasync
   bool synchronous = false;       ///< O_DSYNC
+  bool interrupted = false;       ///< its thread has got a signal, deadly or not
   Splice splice = Splice::kNone;
 
   /// Payload of a write, place for the data of a read, or room for a short reply.

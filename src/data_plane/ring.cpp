@@ -160,7 +160,7 @@ bool Ring::reap() {
   return count != 0;
 }
 
-void Ring::run_once(TimeNs timeout_ns) {
+void Ring::wait(TimeNs timeout_ns) {
   io_uring_cqe* cqe = nullptr;
   if (timeout_ns == kNever) {
     io_uring_submit_and_wait(&ring_, 1);
@@ -168,7 +168,6 @@ void Ring::run_once(TimeNs timeout_ns) {
     __kernel_timespec timeout{timeout_ns / kSecondNs, timeout_ns % kSecondNs};
     io_uring_submit_and_wait_timeout(&ring_, &cqe, 1, &timeout, nullptr);
   }
-  reap();
 }
 
 Result<void> probe_io_uring() {

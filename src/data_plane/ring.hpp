@@ -55,12 +55,18 @@ class Ring {
   void read_plain(Completion& done, int fd, void* to, std::uint32_t bytes);
 
   /// Submits what was queued, waits for one completion or until `timeout_ns` has passed (kNever:
-  /// for ever; 0: does not wait), then calls the handlers of all completions there are.
-  void run_once(TimeNs timeout_ns);
+  /// for ever; 0: does not wait).
+  void wait(TimeNs timeout_ns);
+  /// Calls the handlers of all completions there are; false if there are none.
+  bool reap();
+  /// Both, one after the other.
+  void run_once(TimeNs timeout_ns) {
+    wait(timeout_ns);
+    reap();
+  }
 
  private:
   io_uring_sqe* next(Completion& done);
-  bool reap();
 
   io_uring ring_{};
   bool open_ = false;

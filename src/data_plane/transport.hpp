@@ -34,7 +34,7 @@ class Transport {
   virtual void turn() = 0;
   /// Back-pressure: while paused no further message is taken off the connection.
   virtual void pause(bool paused) = 0;
-  /// True once nothing of this transport is in the ring.
+  /// True once no reply is on its way through the ring; the wait for a message may be in it.
   virtual bool idle() const = 0;
 };
 

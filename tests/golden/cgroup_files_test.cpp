@@ -172,6 +172,69 @@ TEST_CASE_METHOD(AfterIo<DocCgroup>, "documented dialect: io_serviced and io_ser
   CHECK(read(kRoot, "blkio.io_service_bytes_recursive") == kBytes);
 }
 
+TEST_CASE_METHOD(AfterIo<DocCgroup>, "documented dialect: times of operations") {
+  const auto* file = GENERATE("blkio.io_wait_time", "blkio.io_service_time");
+  for (const Counter counter : {Counter::kWaitNs, Counter::kServiceNs}) {
+    controller.count(a, kA, counter, {.read = 1500, .write = 300, .sync = 1800});
+  }
+  CHECK(read(a, file) ==
+        "7:1 Read 0\n"
+        "7:1 Write 0\n"
+        "7:1 Sync 0\n"
+        "7:1 Async 0\n"
+        "7:1 Discard 0\n"
+        "7:1 Total 0\n"
+        "7:0 Read 1500\n"
+        "7:0 Write 300\n"
+        "7:0 Sync 1800\n"
+        "7:0 Async 0\n"
+        "7:0 Discard 0\n"
+        "7:0 Total 1800\n"
+        "Total 1800\n");
+}
+
+TEST_CASE_METHOD(AfterIo<DocCgroup>, "documented dialect: one number per device") {
+  // 7:0: (5 * 4096 + 2 * 8192) / 512 = 72 sectors; 7:1: 4096 / 512 = 8.
+  CHECK(read(a, "blkio.sectors") == "7:1 8\n7:0 72\n");
+  CHECK(read(a, "blkio.bfq.sectors") == "7:0 72\n");
+  CHECK(read(kRoot, "blkio.sectors") == "7:1 0\n7:0 0\n");
+  CHECK(read(kRoot, "blkio.sectors_recursive") == "7:1 8\n7:0 72\n");
+  controller.count(a, kA, Scalar::kTimeNs, 2'999'999);
+  CHECK(read(a, "blkio.time") == "7:1 0\n7:0 2\n");
+  controller.count(a, kB, Scalar::kGroupWaitNs, 2'999'999);
+  CHECK(read(a, "blkio.group_wait_time") == "7:1 2999999\n7:0 0\n");
+}
+
+TEST_CASE_METHOD(DocCgroup, "documented dialect: statistics of a fresh group") {
+  struct Row {
+    const char* file;
+    const char* text;
+  };
+  const auto row = GENERATE(values<Row>({
+      {"io_service_time", "Total 0\n"},
+      {"io_service_time_recursive", "Total 0\n"},
+      {"io_wait_time", "Total 0\n"},
+      {"io_wait_time_recursive", "Total 0\n"},
+      {"io_merged", "Total 0\n"},
+      {"io_merged_recursive", "Total 0\n"},
+      {"io_queued", "Total 0\n"},
+      {"io_queued_recursive", "Total 0\n"},
+      {"time", ""},
+      {"time_recursive", ""},
+      {"sectors", ""},
+      {"sectors_recursive", ""},
+      {"avg_queue_size", ""},
+      {"group_wait_time", ""},
+      {"idle_time", ""},
+      {"empty_time", ""},
+      {"dequeue", ""},
+  }));
+  CAPTURE(row.file);
+  const GroupId fresh = mkdir("a");
+  CHECK(read(fresh, "blkio." + std::string(row.file)) == row.text);
+  CHECK(read(fresh, "blkio.bfq." + std::string(row.file)) == row.text);
+}
+
 TEST_CASE_METHOD(DocCgroup, "documented dialect: the root's own files") {
   CHECK(read(kRoot, "cgroup.sane_behavior") == "1\n");
   CHECK(read(kRoot, "blkio.weight") == "100\n");

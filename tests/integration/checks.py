@@ -13,17 +13,39 @@ class Skip(Exception):
     """The test cannot run here; the text says why."""
 
 
+class Late(AssertionError):
+    """Slower than it should be: a fault, unless the machine was busy. See main's `tries`."""
+
+
 def check(condition, message):
     if not condition:
         raise AssertionError(message)
 
 
-def check_near(measured, expected, tolerance, what):
-    """Always prints the exact figure; `tolerance` is relative."""
+def check_duration(measured, expected, tolerance, what):
+    """Seconds; too short is wrong, too long may be the machine's fault. `tolerance` is relative."""
+    _judge(measured, expected, tolerance, what + " in seconds", slow=measured > expected)
+
+
+def check_rate(measured, expected, tolerance, what):
+    """Too much is wrong, too little may be the machine's fault."""
+    _judge(measured, expected, tolerance, what, slow=measured < expected)
+
+
+def _judge(measured, expected, tolerance, what, slow):
+    """Always prints the exact figure."""
     tolerance = float(os.environ.get("BLKIO_TEST_TOLERANCE", tolerance))
     deviation = measured / expected - 1
     print(f"{what}: {measured:.4f}, expected {expected:.4f} ({deviation:+.2%})", flush=True)
-    check(abs(deviation) <= tolerance, f"{what} is off by {deviation:+.2%}, allowed {tolerance:.0%}")
+    if abs(deviation) > tolerance:
+        message = f"{what} is off by {deviation:+.2%}, allowed {tolerance:.0%}"
+        raise Late(message) if slow else AssertionError(message)
+
+
+def check_in_time(condition, message):
+    """As check, of something a busy machine may be late with."""
+    if not condition:
+        raise Late(message)
 
 
 def check_errno(expected, function, *arguments):

@@ -7,7 +7,7 @@ import time
 
 import lib
 
-TURNS = 4
+TURNS = 3
 BACKLOG = 256
 
 
@@ -38,7 +38,7 @@ def test(scratch):
         print(f"alone {alone:.0f}/s, beside {BACKLOG} held reads {beside:.0f}/s", flush=True)
         if ratios[-1] >= 0.9:
             return
-    lib.check(False, f"a backlog costs others too much: {ratios}")
+    lib.check_in_time(False, f"a backlog costs others too much: {ratios}")
 
 
-lib.main(test)
+lib.main(test, tries=3)

@@ -21,11 +21,6 @@ std::size_t index(Direction direction) {
   return static_cast<std::size_t>(direction);
 }
 
-void count(OpCounts& counts, Op op, std::uint64_t n) {
-  (op == Op::kRead ? counts.read : op == Op::kDiscard ? counts.discard : counts.write) += n;
-  counts.sync += n;
-}
-
 }  // namespace
 
 void Auditor::fail(const std::string& what, TimeNs now) const {
@@ -36,20 +31,18 @@ void Auditor::fail(const std::string& what, TimeNs now) const {
 void Auditor::group_added(GroupId group, GroupId parent) {
   groups_[group].parent = parent;
   ++groups_.at(parent).contenders;
+  book_.group_added(group);
 }
 
-void Auditor::group_removed(GroupId group, GroupId parent) {
+void Auditor::group_removed(GroupId group, GroupId parent, TimeNs now) {
   Group& gone = groups_.at(group);
   Group& heir = groups_.at(parent);
   for (std::size_t d = 0; d < kDirections; ++d) {
     heir.waiting[d].insert(heir.waiting[d].end(), gone.waiting[d].begin(), gone.waiting[d].end());
   }
-  for (std::size_t c = 0; c < kCounters; ++c) {
-    heir.inherited[c] += gone.own[c];
-    heir.inherited[c] += gone.inherited[c];
-  }
   --heir.contenders;
   groups_.erase(group);
+  book_.group_removed(group, parent, now);
 }
 
 void Auditor::Account::leak(TimeNs now) {
@@ -80,9 +73,7 @@ void Auditor::arrived(const QueuedIo& io, TimeNs now) {
   if (groups_.count(io.group) == 0) fail("arrived in a removed " + name(io.group), now);
   queue_of(io).push_back(&io);
   ++waiting_;
-  auto& own = groups_.at(io.group).own;
-  count(own[static_cast<std::size_t>(Counter::kThrottleIos)], io.op, 1);
-  count(own[static_cast<std::size_t>(Counter::kThrottleBytes)], io.op, io.bytes);
+  book_.arrived(io, now);
 }
 
 void Auditor::cancelled(const QueuedIo& io, TimeNs now) {
@@ -91,6 +82,7 @@ void Auditor::cancelled(const QueuedIo& io, TimeNs now) {
   if (found == queue.end()) fail("cancelled one that does not wait", now);
   queue.erase(found);
   --waiting_;
+  book_.cancelled(io, now);
 }
 
 void Auditor::went(const QueuedIo& io, const IoQueue& queue, TimeNs now) {
@@ -99,12 +91,9 @@ void Auditor::went(const QueuedIo& io, const IoQueue& queue, TimeNs now) {
   fifo.pop_front();
   ++went_;
   --waiting_;
+  book_.went(io, now);
   Group* payer = &groups_.at(io.group);
   payer->passed_over[index(direction_of(io.op))] = 0;
-  if (io.op != Op::kFlush) {
-    count(payer->own[static_cast<std::size_t>(Counter::kBfqIos)], io.op, 1);
-    count(payer->own[static_cast<std::size_t>(Counter::kBfqBytes)], io.op, io.bytes);
-  }
   for (GroupId id = io.group;; id = payer->parent) {
     payer = &groups_.at(id);
     charge(*payer, io, now);
@@ -172,15 +161,18 @@ void Auditor::deadline_came(bool something_went, TimeNs now) {
   if (!something_went) fail("a deadline came and nothing moved", now);
 }
 
-void Auditor::statistics(GroupId group, const stats::DeviceCounters& counters, TimeNs now) {
-  const Group& expected = groups_.at(group);
-  for (std::size_t c = 0; c < kCounters; ++c) {
-    const auto counter = static_cast<Counter>(c);
-    if (counters.own(counter) != expected.own[c]) fail(name(group) + ": own counters", now);
-    if (counters.inherited(counter) != expected.inherited[c]) {
-      fail(name(group) + ": inherited counters", now);
-    }
-  }
+void Auditor::completed(const QueuedIo& io, TimeNs now) {
+  book_.completed(io, now);
+}
+
+void Auditor::statistics(GroupId group, const stats::DeviceStats& stats, TimeNs now) {
+  const std::string wrong = book_.difference(group, stats);
+  if (!wrong.empty()) fail("statistics of " + name(group) + ": " + wrong, now);
+}
+
+void Auditor::sum_of_time(std::uint64_t time_ns, TimeNs now) {
+  const std::string wrong = book_.difference_of_sums(time_ns);
+  if (!wrong.empty()) fail(wrong, now);
 }
 
 }  // namespace blkio::simulation

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "io_queue.hpp"
+#include "simulation/bookkeeper.hpp"
 
 namespace blkio::simulation {
 
@@ -28,19 +29,22 @@ class Auditor {
   }
 
   void group_added(GroupId group, GroupId parent);
-  void group_removed(GroupId group, GroupId parent);
+  void group_removed(GroupId group, GroupId parent, TimeNs now);
   void limit_set(GroupId group, Limit limit, std::optional<std::uint64_t> per_second, TimeNs now);
 
   void arrived(const data_plane::QueuedIo& io, TimeNs now);
   void cancelled(const data_plane::QueuedIo& io, TimeNs now);
   /// `queue` has just handed the request out.
   void went(const data_plane::QueuedIo& io, const data_plane::IoQueue& queue, TimeNs now);
+  void completed(const data_plane::QueuedIo& io, TimeNs now);
   /// next() has nothing, and the device has room.
   void nothing_goes(data_plane::IoQueue& queue, TimeNs now);
   /// A deadline has come and nothing was changed since it was announced.
   void deadline_came(bool something_went, TimeNs now);
   /// At any time.
-  void statistics(GroupId group, const stats::DeviceCounters& counters, TimeNs now);
+  void statistics(GroupId group, const stats::DeviceStats& stats, TimeNs now);
+  /// At any time: `time_ns` is what all groups have of the device's.
+  void sum_of_time(std::uint64_t time_ns, TimeNs now);
 
   std::uint64_t went() const { return went_; }
   std::uint64_t waiting() const { return waiting_; }
@@ -62,8 +66,6 @@ class Auditor {
     std::array<Account, kLimits> accounts;
     std::array<std::deque<const data_plane::QueuedIo*>, kDirections> waiting;
     std::array<int, kDirections> passed_over{};
-    std::array<OpCounts, kCounters> own;
-    std::array<OpCounts, kCounters> inherited;
   };
 
   [[noreturn]] void fail(const std::string& what, TimeNs now) const;
@@ -74,6 +76,7 @@ class Auditor {
   std::uint64_t seed_;
   Hierarchy hierarchy_;
   std::map<GroupId, Group> groups_;
+  Bookkeeper book_;
   std::uint64_t went_ = 0;
   std::uint64_t waiting_ = 0;
 };

@@ -53,9 +53,9 @@ bool Simulator::has_children(GroupId group) const {
 
 void Simulator::remove_group(GroupId group) {
   const GroupId parent = groups_.at(group).parent;
-  queue_.group_removed(group, parent);
+  queue_.group_removed(group, parent, now_);
   map_.group_removed(group);
-  auditor_.group_removed(group, parent);
+  auditor_.group_removed(group, parent, now_);
   for (Client& client : clients_) {
     if (client.workload.group == group) client.workload.group = parent;
   }
@@ -118,7 +118,8 @@ void Simulator::cancel_one() {
     if (below(++seen) == 0) victim = &io;
   });
   if (victim == nullptr) return;
-  if (!queue_.cancel(*victim)) throw std::logic_error("a waiting request cannot be cancelled");
+  if (!queue_.cancel(*victim, now_))
+    throw std::logic_error("a waiting request cannot be cancelled");
   auditor_.cancelled(*victim, now_);
   auto& request = static_cast<Request&>(*victim);
   request.finished = true;
@@ -168,6 +169,8 @@ void Simulator::complete(Request& request) {
   if (request.finished) throw std::logic_error("a request completes twice");
   request.finished = true;
   --at_disk_;
+  queue_.complete(request, now_);
+  auditor_.completed(request, now_);
   Client& client = *request.client;
   client.completed.push_back(now_);
   client.latencies_ns.push_back(now_ - request.arrived_ns);
@@ -216,9 +219,13 @@ void Simulator::run_to_the_end(TimeNs limit) {
 }
 
 void Simulator::audit_statistics() {
+  std::uint64_t time_ns = 0;
   for (const auto& [group, entry] : groups_) {
-    auditor_.statistics(group, entry.stats->meet(kDevice), now_);
+    const stats::DeviceStats& row = entry.stats->meet(kDevice);
+    auditor_.statistics(group, row, now_);
+    time_ns += row.scheduling.scalar(Scalar::kTimeNs) + row.scheduling.scalar(Scalar::kTimeLeftNs);
   }
+  auditor_.sum_of_time(time_ns, now_);
 }
 
 }  // namespace blkio::simulation

@@ -27,6 +27,10 @@ class FakeController final : public Controller {
     meet_device(group, device);
     counts_[{group, device, counter}] += counts;
   }
+  void count(GroupId group, DeviceNumber device, Scalar scalar, std::uint64_t n) {
+    meet_device(group, device);
+    scalars_[{group, device, scalar}] += n;
+  }
 
   // --- what a test asks
   std::optional<std::uint64_t> limit(GroupId group, DeviceNumber device, Limit limit) const {
@@ -51,6 +55,8 @@ class FakeController final : public Controller {
     std::erase_if(counts_,
                   [group](const auto& entry) { return std::get<0>(entry.first) == group; });
     std::erase_if(inherited_,
+                  [group](const auto& entry) { return std::get<0>(entry.first) == group; });
+    std::erase_if(scalars_,
                   [group](const auto& entry) { return std::get<0>(entry.first) == group; });
     std::erase_if(limits_,
                   [group](const auto& entry) { return std::get<0>(entry.first) == group; });
@@ -82,6 +88,10 @@ class FakeController final : public Controller {
   OpCounts inherited_counts(GroupId group, DeviceNumber device, Counter counter) const override {
     return lookup(inherited_, {group, device, counter});
   }
+  std::uint64_t scalar(GroupId group, DeviceNumber device, Scalar scalar) const override {
+    const auto found = scalars_.find({group, device, scalar});
+    return found == scalars_.end() ? 0 : found->second;
+  }
   bool throttle_counters_started(DeviceNumber device) const override {
     return dialect_ == Dialect::kDoc || started_.contains(device);
   }
@@ -90,8 +100,11 @@ class FakeController final : public Controller {
     const auto is_of_group = [group](const auto& entry) {
       return std::get<0>(entry.first) == group;
     };
-    std::erase_if(counts_, is_of_group);
+    std::erase_if(counts_, [&](const auto& entry) {
+      return is_of_group(entry) && !is_gauge(std::get<2>(entry.first));
+    });
     std::erase_if(inherited_, is_of_group);
+    std::erase_if(scalars_, is_of_group);
   }
 
  private:
@@ -106,8 +119,14 @@ class FakeController final : public Controller {
       const Counts source = *from;
       for (const auto& [key, counts] : source) {
         const auto& [owner, device, counter] = key;
-        if (owner == group) inherited_[{parent, device, counter}] += counts;
+        if (owner == group && !is_gauge(counter)) inherited_[{parent, device, counter}] += counts;
       }
+    }
+    const auto scalars = scalars_;
+    for (const auto& [key, n] : scalars) {
+      const auto& [owner, device, scalar] = key;
+      const bool time = scalar == Scalar::kTimeNs || scalar == Scalar::kTimeLeftNs;
+      if (owner == group && time) scalars_[{parent, device, Scalar::kTimeLeftNs}] += n;
     }
   }
 
@@ -120,6 +139,7 @@ class FakeController final : public Controller {
   int limits_set_ = 0;
   Counts counts_;
   Counts inherited_;
+  std::map<std::tuple<GroupId, DeviceNumber, Scalar>, std::uint64_t> scalars_;
   std::set<GroupId> reset_;
 };
 

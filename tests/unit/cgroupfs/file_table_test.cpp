@@ -68,6 +68,25 @@ TEST_CASE("the documented dialect has the kernel's files and more") {
   }
 }
 
+TEST_CASE("the documented statistics have both names, in every group, and are not the kernel's") {
+  for (const std::string prefix : {"blkio.", "blkio.bfq."}) {
+    for (const std::string name :
+         {"io_service_time", "io_wait_time", "io_merged", "io_queued", "time", "sectors",
+          "avg_queue_size", "group_wait_time", "idle_time", "empty_time", "dequeue"}) {
+      const bool recursive = name.starts_with("io_") || name == "time" || name == "sectors";
+      for (const bool in_root : {false, true}) {
+        CAPTURE(prefix, name, in_root);
+        const FileRow* const row = find_file(prefix + name, Dialect::kDoc, in_root);
+        REQUIRE(row != nullptr);
+        CHECK(row->mode == 0444);
+        CHECK((find_file(prefix + name + "_recursive", Dialect::kDoc, in_root) != nullptr) ==
+              recursive);
+        CHECK(find_file(prefix + name, Dialect::kKernel, in_root) == nullptr);
+      }
+    }
+  }
+}
+
 TEST_CASE("a directory's last file is one of the controller's") {
   CHECK(all_files().back().name.starts_with("blkio."));
   CHECK(is_present(all_files().back(), Dialect::kKernel, true));

@@ -7,6 +7,8 @@
 
 #include <catch2/catch.hpp>
 #include <cerrno>
+#include <cstdint>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -208,6 +210,20 @@ TEST_CASE_METHOD(Conversation, "FUSE: mode, owner and times are kept, sizes are 
   CHECK(client.setattr(node, in).error == 0);
   CHECK(client.getattr(node).size == 0);
   CHECK(client.getattr(node).mtime == 2000);
+}
+
+TEST_CASE_METHOD(Conversation, "FUSE: times before 1970 and beyond what nanoseconds can count") {
+  const std::uint64_t node = client.walk("tasks");
+  fuse_setattr_in in{};
+  in.valid = FATTR_MTIME | FATTR_ATIME;
+  in.mtime = static_cast<std::uint64_t>(-2);  // 1969-12-31 23:59:58.5
+  in.mtimensec = 500'000'000;
+  in.atime = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+  CHECK(client.setattr(node, in).error == 0);
+  const fuse_attr attr = client.getattr(node);
+  CHECK(static_cast<std::int64_t>(attr.mtime) == -2);
+  CHECK(attr.mtimensec == 500'000'000);
+  CHECK(attr.atime == 9'223'372'031U);  // 2^63 ns are 9223372036.8 s; 5 s are kept clear
 }
 
 TEST_CASE_METHOD(Conversation, "FUSE: a write that succeeds updates the file's time") {

@@ -77,6 +77,74 @@ TEST_CASE_METHOD(DocCgroup, "the names without a prefix show every device") {
   CHECK(read(kRoot, "blkio.bfq.io_serviced") == "Total 0\n");
 }
 
+TEST_CASE_METHOD(DocCgroup, "each documented rwstat file shows its own counter") {
+  struct Row {
+    const char* file;
+    std::uint64_t value;
+  };
+  const auto row = GENERATE(values<Row>(
+      {{"io_service_time", 1}, {"io_wait_time", 2}, {"io_merged", 3}, {"io_queued", 4}}));
+  for (const DeviceNumber device : {kA, kB}) {
+    controller.count(kRoot, device, Counter::kServiceNs, reads(1));
+    controller.count(kRoot, device, Counter::kWaitNs, reads(2));
+    controller.count(kRoot, device, Counter::kMerged, reads(3));
+    controller.count(kRoot, device, Counter::kQueued, reads(4));
+  }
+  const std::string of_a = only_reads("7:0", row.value);
+  const std::string of_b = only_reads("7:1", row.value);
+  const std::string both = of_b.substr(0, of_b.rfind("Total")) +
+                           of_a.substr(0, of_a.rfind("Total")) + "Total " +
+                           std::to_string(2 * row.value) + "\n";
+  for (const char* scope : {"", "_recursive"}) {
+    CHECK(read(kRoot, "blkio." + std::string(row.file) + scope) == both);
+    CHECK(read(kRoot, "blkio.bfq." + std::string(row.file) + scope) == of_a);
+  }
+}
+
+TEST_CASE_METHOD(DocCgroup, "each debugging aid shows its own number, without a total") {
+  struct Row {
+    const char* file;
+    Scalar scalar;
+  };
+  const auto row = GENERATE(values<Row>({{"avg_queue_size", Scalar::kAvgQueueSize},
+                                         {"group_wait_time", Scalar::kGroupWaitNs},
+                                         {"idle_time", Scalar::kIdleNs},
+                                         {"empty_time", Scalar::kEmptyNs},
+                                         {"dequeue", Scalar::kDequeues}}));
+  CAPTURE(row.file);
+  const std::string file = row.file;
+  CHECK(read(kRoot, "blkio." + file) == "");
+  controller.count(kRoot, kA, row.scalar, 123);
+  controller.meet_device(kRoot, kB);
+  CHECK(read(kRoot, "blkio." + file) == "7:1 0\n7:0 123\n");
+  CHECK(read(kRoot, "blkio.bfq." + file) == "7:0 123\n");
+}
+
+TEST_CASE_METHOD(DocCgroup, "time: whole milliseconds, summed before they are cut") {
+  // 1.6 ms own, 0.7 ms of a child and 0.8 ms left by a removed one: 3.1 ms, though 1 + 0 + 0 = 1.
+  const GroupId c = mkdir("c");
+  const GroupId gone = mkdir("gone");
+  controller.count(kRoot, kA, Scalar::kTimeNs, 1'600'000);
+  controller.count(c, kA, Scalar::kTimeNs, 700'000);
+  controller.count(gone, kA, Scalar::kTimeNs, 800'000);
+  REQUIRE(tree.rmdir(kRoot, "gone", 0));
+  CHECK(read(kRoot, "blkio.time") == "7:0 1\n");
+  CHECK(read(c, "blkio.time") == "7:0 0\n");
+  CHECK(read(kRoot, "blkio.time_recursive") == "7:0 3\n");
+  CHECK(read(kRoot, "blkio.bfq.time_recursive") == "7:0 3\n");
+}
+
+TEST_CASE_METHOD(DocCgroup, "sectors: bytes / 512, discards in the own number only") {
+  const GroupId c = mkdir("c");
+  controller.count(kRoot, kA, Counter::kBfqBytes,
+                   {.read = 1024, .write = 512, .sync = 5632, .discard = 4096});
+  controller.count(c, kA, Counter::kBfqBytes, {.read = 511, .write = 1, .sync = 512});
+  CHECK(read(kRoot, "blkio.sectors") == "7:0 11\n");           // (1024 + 512 + 4096) / 512
+  CHECK(read(c, "blkio.sectors") == "7:0 1\n");                // (511 + 1) / 512
+  CHECK(read(kRoot, "blkio.sectors_recursive") == "7:0 4\n");  // (1024 + 512 + 511 + 1) / 512
+  CHECK(read(kRoot, "blkio.bfq.sectors") == "7:0 11\n");
+}
+
 TEST_CASE_METHOD(KernelCgroup, "recursive: own and living descendants; a removed child is gone") {
   const GroupId p = mkdir("p");
   const GroupId c = mkdir("c", p);
@@ -126,4 +194,20 @@ TEST_CASE_METHOD(DocCgroup, "reset_stats clears the group's own, never children'
   CHECK(write(kRoot, "blkio.reset_stats", "1") == 0);
   CHECK(read(kRoot, kServiced) == only_reads("7:0", 0));
   CHECK(read(kRoot, kServicedRecursive) == only_reads("7:0", 7));
+}
+
+TEST_CASE_METHOD(DocCgroup, "reset_stats clears times and what children left, but no gauge") {
+  const GroupId gone = mkdir("gone");
+  controller.count(gone, kA, Scalar::kTimeNs, 5 * kMillisecondNs);
+  controller.count(gone, kA, Counter::kQueued, reads(1));
+  REQUIRE(tree.rmdir(kRoot, "gone", 0));
+  controller.count(kRoot, kA, Scalar::kTimeNs, 4 * kMillisecondNs);
+  controller.count(kRoot, kA, Counter::kWaitNs, reads(7));
+  controller.count(kRoot, kA, Counter::kQueued, reads(3));
+  CHECK(read(kRoot, "blkio.time_recursive") == "7:0 9\n");
+  CHECK(write(kRoot, "blkio.reset_stats", "1") == 0);
+  CHECK(read(kRoot, "blkio.time") == "7:0 0\n");
+  CHECK(read(kRoot, "blkio.time_recursive") == "7:0 0\n");
+  CHECK(read(kRoot, "blkio.io_wait_time") == only_reads("7:0", 0));
+  CHECK(read(kRoot, "blkio.io_queued_recursive") == only_reads("7:0", 3));
 }

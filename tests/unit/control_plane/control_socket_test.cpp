@@ -106,10 +106,10 @@ class Client {
 TEST_CASE("control: the path of the socket follows from the mount point") {
   CHECK(control_name("/sys/fs/cgroup/blkio") == "sys-fs-cgroup-blkio.sock");
   CHECK(control_name("/mnt") == "mnt.sock");
-  CHECK(control_directory(0, "/run/user/0").value() == "/run/blkio");
-  CHECK(control_directory(1000, "/run/user/1000").value() == "/run/user/1000/blkio");
-  CHECK(control_directory(1000, nullptr).error().number == ENOENT);
-  CHECK(control_directory(1000, "").error().number == ENOENT);
+  CHECK(control_directory(true, "/run/user/0").value() == "/run/blkio");
+  CHECK(control_directory(false, "/run/user/1000").value() == "/run/user/1000/blkio");
+  CHECK(control_directory(false, nullptr).error().number == ENOENT);
+  CHECK(control_directory(false, "").error().number == ENOENT);
 }
 
 TEST_CASE("control: a line each way, many to a connection") {

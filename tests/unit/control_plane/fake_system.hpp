@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: MIT
-/// A system of tasks without a kernel: /proc and the event stream, with hooks to stage races.
+/// A system of tasks without a kernel: /proc, the event stream and a mirror, with hooks to stage
+/// races.
 #pragma once
 
 #include <algorithm>
 #include <deque>
 #include <functional>
 #include <map>
+#include <optional>
+#include <set>
 #include <utility>
 #include <vector>
 
+#include "control_plane/group_mirror.hpp"
 #include "control_plane/proc_files.hpp"
 #include "control_plane/task_events.hpp"
 
@@ -22,6 +26,7 @@ struct Task {
   std::uint64_t start = 0;
   uid_t uid = 0;
   uid_t saved_uid = 0;
+  GroupId group = GroupId::kRoot;  ///< in the kernel's hierarchy
 };
 
 /// The tasks as the kernel knows them. Its verbs queue the events the kernel would.
@@ -39,9 +44,22 @@ class System {
     tasks[child].start = ++clock;
     queue({TaskEvent::Kind::kFork, child, child, parent});
   }
-  void clone_thread(pid_t tgid, pid_t tid) {
-    const auto sibling = std::find_if(tasks.begin(), tasks.end(),
-                                      [&](const auto& task) { return task.second.tgid == tgid; });
+  /// CLONE_PARENT: the child's parent is the forker's.
+  void fork_sibling(pid_t forker, pid_t child) {
+    fork(forker, child);
+    tasks[child].ppid = tasks.at(forker).ppid;
+    events.back().parent_tid = tasks[child].ppid;
+  }
+  /// by: the thread that clones it; any of the process if not told.
+  void clone_thread(pid_t tgid, pid_t tid, pid_t by = 0) {
+    if (by != 0) {
+      tasks[tid] = tasks.at(by);
+      tasks[tid].start = ++clock;
+      return queue({TaskEvent::Kind::kFork, tid, tgid, tasks[tid].ppid});
+    }
+    const auto sibling = std::find_if(tasks.begin(), tasks.end(), [&](const auto& task) {
+      return task.second.tgid == tgid && task.second.state != 'Z';
+    });
     tasks[tid] = sibling->second;
     tasks[tid].state = 'S';
     tasks[tid].start = ++clock;
@@ -73,6 +91,8 @@ class System {
   int error = 0;                                  ///< errno of every reading, if not 0
   std::function<void()> after_threads = [] {};    ///< runs after each listing of threads
   std::function<void()> after_processes = [] {};  ///< and of processes
+  std::function<void()> before_move = [] {};      ///< runs as the kernel begins to move somebody
+  std::function<void()> after_move = [] {};
 };
 
 class Proc final : public ProcFiles {
@@ -116,6 +136,55 @@ class Proc final : public ProcFiles {
   }
 
   System& system_;
+};
+
+/// The kernel's hierarchy, as cgroup v1 has it.
+class Mirror final : public GroupMirror {
+ public:
+  explicit Mirror(System& system) : system_(system) {}
+
+  const char* name() const override { return "mirror-fake"; }
+  Result<void> add(GroupId group, GroupId, std::string_view) override {
+    groups_.insert(group);
+    return success();
+  }
+  Result<void> rename(GroupId, std::string_view) override { return success(); }
+  Result<void> remove(GroupId group) override {
+    if (!members(group, TaskScope::kThread).value().empty()) return failure(EBUSY);
+    groups_.erase(group);
+    return success();
+  }
+
+  Result<void> attach(pid_t id, TaskScope scope, GroupId group) override {
+    system_.before_move();
+    const auto target = system_.tasks.find(id);
+    if (target == system_.tasks.end()) return failure(ESRCH);
+    const pid_t tgid = target->second.tgid;
+    for (auto& [tid, task] : system_.tasks) {
+      const bool meant = scope == TaskScope::kThread ? tid == id : task.tgid == tgid;
+      if (meant && task.state != 'Z') task.group = group;
+    }
+    system_.after_move();
+    return success();
+  }
+  Result<std::vector<pid_t>> members(GroupId group, TaskScope scope) override {
+    std::set<pid_t> ids;
+    for (const auto& [tid, task] : system_.tasks) {
+      if (task.group != group || task.state == 'Z') continue;
+      ids.insert(scope == TaskScope::kThread ? tid : task.tgid);
+    }
+    return std::vector<pid_t>(ids.begin(), ids.end());
+  }
+  Result<GroupId> group_of(pid_t tid) override {
+    if (system_.error != 0) return failure(system_.error);
+    const auto task = system_.tasks.find(tid);
+    if (task == system_.tasks.end()) return failure(ENOENT);
+    return task->second.group;
+  }
+
+ private:
+  System& system_;
+  std::set<GroupId> groups_;
 };
 
 class Events final : public TaskEvents {

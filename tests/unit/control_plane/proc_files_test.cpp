@@ -27,6 +27,8 @@ TEST_CASE("proc: stat of a plain task") {
   CHECK(stat->ppid == 7);
   CHECK(stat->flags == 4194560);
   CHECK(stat->start_ticks == 4242);
+  CHECK(stat->pending == 0);
+  CHECK_FALSE(stat->killed());
   CHECK_FALSE(stat->dead());
   CHECK_FALSE(stat->exiting());
   CHECK_FALSE(stat->kernel_thread());
@@ -55,6 +57,15 @@ TEST_CASE("proc: flags and states") {
   zombie.replace(zombie.find(" S "), 3, " Z ");
   CHECK(parse_stat(zombie)->dead());
   CHECK(parse_stat(zombie)->exiting());
+}
+
+TEST_CASE("proc: signals pending for the thread are field 31") {
+  // Fields 23 to 30 are numbers of memory; SIGKILL is bit 8: 256. SIGALRM, bit 13, is 8192.
+  const std::string head = "9 (x) D 7 7 7 0 -1 64 10 0 0 0 1 2 0 0 20 0 1 0 4242 1 2 3 4 5 6 7 8 ";
+  CHECK(parse_stat(head + "256 0")->killed());
+  CHECK(parse_stat(head + "8448 0")->killed());
+  CHECK_FALSE(parse_stat(head + "8192 0")->killed());
+  CHECK_FALSE(parse_stat(head)->killed());
 }
 
 TEST_CASE("proc: damaged stat is refused") {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // TaskDirectory against the kernel of this machine: real forks, threads, execs and exits.
 #include <fcntl.h>
+#include <sched.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -9,11 +11,13 @@
 #include <catch2/catch.hpp>
 #include <csignal>
 #include <cstdlib>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "control_plane/cgroup_mirror.hpp"
 #include "control_plane/task_directory.hpp"
 
 using namespace blkio;
@@ -31,12 +35,61 @@ constexpr int kStormRounds = 3;  // a fork of a sanitized process costs ten time
 constexpr int kStormRounds = 30;
 #endif
 
-/// nullptr, with a word to the reader, where the kernel grants no proc connector.
-std::unique_ptr<TaskDirectory> with_connector() {
-  auto directory = TaskDirectory::open(TaskDirectory::Source::kConnector);
-  if (directory) return std::move(directory).value();
-  WARN("skipped: " << directory.error().to_string());
-  return nullptr;
+/// Where a directory has its knowledge from; the walk of /proc has a test of its own.
+enum class By : std::uint8_t { kConnector, kMirror, kMirrorAlone };
+
+/// A directory, and the hierarchy behind it if it has one.
+class Opened {
+ public:
+  explicit Opened(By by) {
+    const auto source = by == By::kMirrorAlone ? TaskDirectory::Source::kProcWalk
+                                               : TaskDirectory::Source::kConnector;
+    std::unique_ptr<CgroupMirror> mirror;
+    if (by != By::kConnector) {
+      auto hierarchy = open_named_hierarchy(mountpoint_);
+      if (!hierarchy) {
+        skip(hierarchy.error());
+        return;
+      }
+      hierarchy_ = hierarchy.value();
+      mirror = CgroupMirror::open(*hierarchy_).value();
+    }
+    auto directory = TaskDirectory::open(source, std::move(mirror));
+    if (!directory) {
+      skip(directory.error());
+      return;
+    }
+    directory_ = std::move(directory).value();
+    REQUIRE(directory_->add_group(kA, GroupId::kRoot, "a"));
+    REQUIRE(directory_->add_group(kB, GroupId::kRoot, "b"));
+  }
+  Opened(const Opened&) = delete;
+  Opened& operator=(const Opened&) = delete;
+  ~Opened() {
+    directory_.reset();
+    if (!hierarchy_) return;
+    CgroupMirror::remove_all(*hierarchy_);
+    close_hierarchy(*hierarchy_, mountpoint_);
+  }
+
+  bool operator!() const { return directory_ == nullptr; }
+  TaskDirectory& operator*() const { return *directory_; }
+  TaskDirectory* operator->() const { return directory_.get(); }
+
+ private:
+  static void skip(const Error& error) { WARN("skipped: " << error.to_string()); }
+
+  std::string mountpoint_ = "/unit-test-" + std::to_string(::getpid());
+  std::optional<CgroupHierarchy> hierarchy_;
+  std::unique_ptr<TaskDirectory> directory_;
+};
+
+/// The test runs once for each source. Nothing, with a word to the reader, where the kernel grants
+/// no such thing.
+Opened any_source() {
+  const By by = GENERATE(By::kConnector, By::kMirror, By::kMirrorAlone);
+  INFO("source " << static_cast<int>(by));
+  return Opened(by);
 }
 
 /// Words from one process to another.
@@ -97,7 +150,7 @@ GroupId group_of(TaskDirectory& directory, pid_t tid) {
 }  // namespace
 
 TEST_CASE("kernel: every child of a fork storm inherits, orphans too") {
-  const auto directory = with_connector();
+  const auto directory = any_source();
   if (!directory) return;
   constexpr int kPerRound = 100;  // 3000 children in all
   Pipe start;
@@ -137,7 +190,7 @@ TEST_CASE("kernel: every child of a fork storm inherits, orphans too") {
 }
 
 TEST_CASE("kernel: a thread has its own group, and what it forks has it too") {
-  const auto directory = with_connector();
+  const auto directory = any_source();
   if (!directory) return;
   Pipe ids;
   Pipe go;
@@ -162,7 +215,7 @@ TEST_CASE("kernel: a thread has its own group, and what it forks has it too") {
 }
 
 TEST_CASE("kernel: exec keeps the group, also when a thread execs") {
-  const auto directory = with_connector();
+  const auto directory = any_source();
   if (!directory) return;
   const bool by_thread = GENERATE(false, true);
   Pipe ids;
@@ -191,7 +244,7 @@ TEST_CASE("kernel: exec keeps the group, also when a thread execs") {
 }
 
 TEST_CASE("kernel: an exit counts as soon as wait(2) has returned, and for a zombie before") {
-  const auto directory = with_connector();
+  const auto directory = any_source();
   if (!directory) return;
   for (int i = 0; i < 200; ++i) {
     const pid_t process = spawn([] { ::pause(); });
@@ -209,7 +262,7 @@ TEST_CASE("kernel: an exit counts as soon as wait(2) has returned, and for a zom
 }
 
 TEST_CASE("kernel: no thread is lost while a process that keeps cloning is moved") {
-  const auto directory = with_connector();
+  const auto directory = any_source();
   if (!directory) return;
   Pipe ready;
   const pid_t process = spawn([&] {
@@ -238,7 +291,7 @@ TEST_CASE("kernel: no thread is lost while a process that keeps cloning is moved
 }
 
 TEST_CASE("kernel: threads of an engine may resolve while tasks move") {
-  const auto directory = with_connector();
+  const auto directory = any_source();
   if (!directory) return;
   const pid_t process = spawn([] { ::pause(); });
   std::atomic<bool> stop = false;
@@ -310,4 +363,44 @@ TEST_CASE("kernel: the walk of /proc serves families whose parents live") {
   ::kill(late, SIGKILL);
   while (directory.has_tasks(kA)) std::this_thread::yield();  // it is not our child to wait for
   ::kill(early, SIGKILL);
+}
+
+namespace {
+
+/// fork(2) with CLONE_PARENT: the child is our sibling.
+pid_t fork_sibling() {
+  return static_cast<pid_t>(
+      ::syscall(SYS_clone, CLONE_PARENT | SIGCHLD, nullptr, nullptr, nullptr, nullptr));
+}
+
+}  // namespace
+
+TEST_CASE("kernel: whom the connector does not name as the parent") {
+  const By by = GENERATE(By::kMirror, By::kMirrorAlone);
+  const Opened directory(by);
+  if (!directory) return;
+  Pipe ids;
+  Pipe go;
+  const pid_t process = spawn([&] {
+    std::thread([&] {
+      ids.send(::gettid());
+      go.receive();
+      if (const pid_t sibling = fork_sibling(); sibling != 0) ids.send(sibling);
+      std::thread([&] {
+        ids.send(::gettid());
+        ::pause();
+      }).join();
+    }).join();
+  });
+  const pid_t thread = ids.receive();
+  REQUIRE(directory->attach(thread, TaskScope::kThread, kA, kRootUser));
+  go.send();
+  const pid_t sibling = ids.receive();
+  const pid_t second_thread = ids.receive();
+  CHECK(group_of(*directory, sibling) == kA);
+  CHECK(group_of(*directory, second_thread) == kA);
+  CHECK(group_of(*directory, process) == GroupId::kRoot);
+  CHECK(directory->members(kA, TaskScope::kThread).size() == 3);
+  end(process);
+  end(sibling);
 }

@@ -17,13 +17,15 @@ using Tids = std::vector<pid_t>;
 
 /// A system with a shell (100) whose directory has started.
 struct Fixture {
-  explicit Fixture(bool with_events) {
+  Fixture(bool with_events, bool with_mirror) {
     system.fork(1, 100);
     system.events.clear();
     std::unique_ptr<TaskEvents> events;
     if (with_events) events = std::make_unique<fake::Events>(system);
-    directory =
-        std::make_unique<TaskDirectory>(std::make_unique<fake::Proc>(system), std::move(events));
+    std::unique_ptr<GroupMirror> mirror;
+    if (with_mirror) mirror = std::make_unique<fake::Mirror>(system);
+    directory = std::make_unique<TaskDirectory>(std::make_unique<fake::Proc>(system),
+                                                std::move(events), std::move(mirror));
     REQUIRE(directory->start());
   }
   Issuer resolve(pid_t tid) {
@@ -43,10 +45,16 @@ struct Fixture {
 };
 
 struct WithEvents : Fixture {
-  WithEvents() : Fixture(true) {}
+  WithEvents() : Fixture(true, false) {}
 };
 struct WithoutEvents : Fixture {
-  WithoutEvents() : Fixture(false) {}
+  WithoutEvents() : Fixture(false, false) {}
+};
+struct Mirrored : Fixture {
+  Mirrored() : Fixture(true, true) {}
+};
+struct MirroredWithoutEvents : Fixture {
+  MirroredWithoutEvents() : Fixture(false, true) {}
 };
 
 constexpr auto kThread = TaskScope::kThread;
@@ -55,7 +63,7 @@ constexpr auto kProcess = TaskScope::kProcess;
 }  // namespace
 
 TEMPLATE_TEST_CASE("directory: a task nobody moved is in the root group", "", WithEvents,
-                   WithoutEvents) {
+                   WithoutEvents, Mirrored, MirroredWithoutEvents) {
   TestType t;
   const Issuer issuer = t.resolve(100);
   CHECK(issuer.group == GroupId::kRoot);
@@ -66,8 +74,8 @@ TEMPLATE_TEST_CASE("directory: a task nobody moved is in the root group", "", Wi
   CHECK_FALSE(t.directory->has_tasks(kA));
 }
 
-TEMPLATE_TEST_CASE("directory: ids that name nobody cannot be used", "", WithEvents,
-                   WithoutEvents) {
+TEMPLATE_TEST_CASE("directory: ids that name nobody cannot be used", "", WithEvents, WithoutEvents,
+                   Mirrored, MirroredWithoutEvents) {
   TestType t;
   CHECK_FALSE(t.resolve(0).usable);
   CHECK_FALSE(t.resolve(-1).usable);
@@ -76,8 +84,8 @@ TEMPLATE_TEST_CASE("directory: ids that name nobody cannot be used", "", WithEve
   CHECK(t.resolve(4711).tgid == 0);
 }
 
-TEMPLATE_TEST_CASE("directory: children inherit, earlier ones stay", "", WithEvents,
-                   WithoutEvents) {
+TEMPLATE_TEST_CASE("directory: children inherit, earlier ones stay", "", WithEvents, WithoutEvents,
+                   Mirrored, MirroredWithoutEvents) {
   TestType t;
   t.system.fork(100, 101);
   REQUIRE(t.attach(100, kProcess, kA) == 0);
@@ -90,7 +98,8 @@ TEMPLATE_TEST_CASE("directory: children inherit, earlier ones stay", "", WithEve
   CHECK(t.procs(kA) == Tids{100, 102, 103});
 }
 
-TEMPLATE_TEST_CASE("directory: a batch is resolved in its order", "", WithEvents, WithoutEvents) {
+TEMPLATE_TEST_CASE("directory: a batch is resolved in its order", "", WithEvents, WithoutEvents,
+                   Mirrored, MirroredWithoutEvents) {
   TestType t;
   t.system.fork(100, 101);
   REQUIRE(t.attach(101, kThread, kA) == 0);
@@ -104,7 +113,7 @@ TEMPLATE_TEST_CASE("directory: a batch is resolved in its order", "", WithEvents
 }
 
 TEMPLATE_TEST_CASE("directory: tasks moves a thread, cgroup.procs its process", "", WithEvents,
-                   WithoutEvents) {
+                   WithoutEvents, Mirrored, MirroredWithoutEvents) {
   TestType t;
   t.system.clone_thread(100, 110);
   t.system.clone_thread(100, 111);
@@ -120,7 +129,7 @@ TEMPLATE_TEST_CASE("directory: tasks moves a thread, cgroup.procs its process", 
 }
 
 TEMPLATE_TEST_CASE("directory: 0 is the writer: its thread, or its process", "", WithEvents,
-                   WithoutEvents) {
+                   WithoutEvents, Mirrored, MirroredWithoutEvents) {
   TestType t;
   t.system.clone_thread(100, 110);
   REQUIRE(t.attach(0, kThread, kA, {.tid = 110, .uid = 0}) == 0);
@@ -130,7 +139,8 @@ TEMPLATE_TEST_CASE("directory: 0 is the writer: its thread, or its process", "",
   CHECK(t.attach(0, kThread, kA, {.tid = 0, .uid = 0}) == ESRCH);  // a foreign pid namespace
 }
 
-TEMPLATE_TEST_CASE("directory: who may not be moved", "", WithEvents, WithoutEvents) {
+TEMPLATE_TEST_CASE("directory: who may not be moved", "", WithEvents, WithoutEvents, Mirrored,
+                   MirroredWithoutEvents) {
   TestType t;
   t.system.tasks[50] = {.tgid = 50, .ppid = 2, .flags = kPfKthread | kPfNoSetAffinity};
   t.system.tasks[51] = {.tgid = 51, .ppid = 2, .flags = kPfKthread};
@@ -148,7 +158,8 @@ TEMPLATE_TEST_CASE("directory: who may not be moved", "", WithEvents, WithoutEve
   CHECK(t.resolve(51).group == kA);
 }
 
-TEMPLATE_TEST_CASE("directory: who may move", "", WithEvents, WithoutEvents) {
+TEMPLATE_TEST_CASE("directory: who may move", "", WithEvents, WithoutEvents, Mirrored,
+                   MirroredWithoutEvents) {
   TestType t;
   t.system.tasks[100].uid = 1000;
   t.system.tasks[100].saved_uid = 1001;
@@ -161,7 +172,7 @@ TEMPLATE_TEST_CASE("directory: who may move", "", WithEvents, WithoutEvents) {
 }
 
 TEMPLATE_TEST_CASE("directory: a zombie is no member, yet writing its id succeeds", "", WithEvents,
-                   WithoutEvents) {
+                   WithoutEvents, Mirrored, MirroredWithoutEvents) {
   TestType t;
   REQUIRE(t.attach(100, kProcess, kA) == 0);
   t.system.die(100);
@@ -175,7 +186,7 @@ TEMPLATE_TEST_CASE("directory: a zombie is no member, yet writing its id succeed
 }
 
 TEMPLATE_TEST_CASE("directory: a process whose leader is a zombie moves", "", WithEvents,
-                   WithoutEvents) {
+                   WithoutEvents, Mirrored, MirroredWithoutEvents) {
   TestType t;
   t.system.clone_thread(100, 110);
   REQUIRE(t.resolve(110).usable);
@@ -188,7 +199,7 @@ TEMPLATE_TEST_CASE("directory: a process whose leader is a zombie moves", "", Wi
 }
 
 TEMPLATE_TEST_CASE("directory: an exit counts before its event comes", "", WithEvents,
-                   WithoutEvents) {
+                   WithoutEvents, Mirrored, MirroredWithoutEvents) {
   TestType t;
   REQUIRE(t.attach(100, kProcess, kA) == 0);
   t.system.end(100);
@@ -202,7 +213,7 @@ TEMPLATE_TEST_CASE("directory: an exit counts before its event comes", "", WithE
 }
 
 TEMPLATE_TEST_CASE("directory: an id used again belongs to the new task", "", WithEvents,
-                   WithoutEvents) {
+                   WithoutEvents, Mirrored, MirroredWithoutEvents) {
   TestType t;
   t.system.fork(100, 101);
   REQUIRE(t.attach(101, kThread, kA) == 0);
@@ -214,7 +225,7 @@ TEMPLATE_TEST_CASE("directory: an id used again belongs to the new task", "", Wi
 }
 
 TEMPLATE_TEST_CASE("directory: threads cloned between the listing and the move are not lost", "",
-                   WithEvents, WithoutEvents) {
+                   WithEvents, WithoutEvents, Mirrored, MirroredWithoutEvents) {
   TestType t;
   t.system.clone_thread(100, 110);
   pid_t next = 111;
@@ -229,6 +240,7 @@ TEMPLATE_TEST_CASE("directory: threads cloned between the listing and the move a
   }
 }
 
+// With a mirror nobody lists: the kernel moves the process at one stroke.
 TEMPLATE_TEST_CASE("directory: an id of the listing that became another process's thread stays", "",
                    WithEvents, WithoutEvents) {
   TestType t;
@@ -247,7 +259,7 @@ TEMPLATE_TEST_CASE("directory: an id of the listing that became another process'
 }
 
 TEMPLATE_TEST_CASE("directory: a want of descriptors is not taken for death", "", WithEvents,
-                   WithoutEvents) {
+                   WithoutEvents, Mirrored, MirroredWithoutEvents) {
   TestType t;
   REQUIRE(t.attach(100, kProcess, kA) == 0);
   t.system.error = EMFILE;

@@ -3,56 +3,19 @@
 #include "io_queue.hpp"
 
 #include <catch2/catch.hpp>
-#include <deque>
 #include <string>
 #include <vector>
 
+#include "unit/data_plane/queue_world.hpp"
+
 using namespace blkio;
-using data_plane::GroupMap;
-using data_plane::IoQueue;
-using data_plane::QueuedIo;
+using namespace blkio::test;
 
 namespace {
 
-constexpr DeviceNumber kDevice{7, 0};
-constexpr GroupId kA{2};   // a child of the root
-constexpr GroupId kAA{3};  // a child of a
-constexpr GroupId kB{4};   // a child of the root
-
-struct World {
-  explicit World(Hierarchy hierarchy = Hierarchy::kTree, bool count = true)
-      : queue(kDevice, hierarchy, map, count) {
-    map.group_added(kA, GroupId::kRoot, a);
-    map.group_added(kAA, kA, aa);
-    map.group_added(kB, GroupId::kRoot, b);
-  }
-
-  QueuedIo& arrive(GroupId group, TimeNs now, Op op = Op::kRead, std::uint64_t bytes = 4096) {
-    QueuedIo& io = ios.emplace_back();
-    io.op = op;
-    io.bytes = bytes;
-    queue.arrive(io, group, now);
-    return io;
-  }
-  /// All that goes now, by the groups that pay.
-  std::vector<GroupId> go(TimeNs now) {
-    std::vector<GroupId> groups;
-    while (QueuedIo* io = queue.next(now)) groups.push_back(io->group);
-    return groups;
-  }
-
-  std::deque<QueuedIo> ios;  // outlive the queue
-  stats::GroupStats root;
-  stats::GroupStats a;
-  stats::GroupStats aa;
-  stats::GroupStats b;
-  GroupMap map{root};
-  IoQueue queue;
-};
-
 std::uint64_t reads(const stats::GroupStats& stats, Counter counter) {
-  const stats::DeviceCounters* counters = stats.find(kDevice);
-  return counters == nullptr ? 0 : counters->own(counter).read;
+  const stats::DeviceStats* row = stats.find(kDevice);
+  return row == nullptr ? 0 : row->counters.own(counter).read;
 }
 
 }  // namespace
@@ -181,7 +144,7 @@ TEST_CASE("nobody waiting at a closed gate, no deadline") {
   CHECK(world.queue.deadline() == kNever);
   QueuedIo& io = world.arrive(kA, 1);
   CHECK(world.queue.deadline() == kSecondNs);
-  CHECK(world.queue.cancel(io));
+  CHECK(world.queue.cancel(io, 1));
   CHECK(world.queue.deadline() == kNever);
 }
 
@@ -205,15 +168,15 @@ TEST_CASE("a cancelled request never goes and is not charged") {
   World world;
   world.queue.set_limit(kA, Limit::kReadIops, 1, 0);
   QueuedIo& first = world.arrive(kA, 0);
-  CHECK(world.queue.cancel(first));  // while it could have passed
-  CHECK_FALSE(world.queue.cancel(first));
+  CHECK(world.queue.cancel(first, 0));  // while it could have passed
+  CHECK_FALSE(world.queue.cancel(first, 0));
   CHECK(world.queue.next(0) == nullptr);
   QueuedIo& second = world.arrive(kA, 0);
   QueuedIo& third = world.arrive(kA, 0);
   QueuedIo& fourth = world.arrive(kA, 0);
   CHECK(world.queue.next(0) == &second);
-  CHECK_FALSE(world.queue.cancel(second));
-  CHECK(world.queue.cancel(third));
+  CHECK_FALSE(world.queue.cancel(second, 0));
+  CHECK(world.queue.cancel(third, 0));
   CHECK(world.queue.waiting() == 1);
   // The third was not charged: the fourth has its time.
   CHECK(world.queue.next(kSecondNs) == &fourth);
@@ -257,19 +220,19 @@ TEST_CASE("a removed group's requests are its parent's, and so is what it counte
   world.arrive(kAA, 0);
   world.arrive(kAA, 0);
   CHECK(world.queue.next(0) == nullptr);
-  world.queue.group_removed(kAA, kA);
+  world.queue.group_removed(kAA, kA, 0);
   world.map.group_removed(kAA);
   CHECK(world.queue.waiting() == 2);
   CHECK(world.go(0) == std::vector{kA, kA});
   CHECK(reads(world.a, Counter::kThrottleIos) == 0);
-  CHECK(world.a.find(kDevice)->inherited(Counter::kThrottleIos).read == 2);
+  CHECK(world.a.find(kDevice)->counters.inherited(Counter::kThrottleIos).read == 2);
   CHECK(reads(world.a, Counter::kBfqIos) == 2);
 }
 
 TEST_CASE("a request of a group removed while its file was open is its nearest living ancestor's") {
   World world;
   world.map.handle_opened(kAA);
-  world.queue.group_removed(kAA, kA);
+  world.queue.group_removed(kAA, kA, 0);
   world.map.group_removed(kAA);
   CHECK(world.arrive(kAA, 0).group == kA);
   CHECK(world.go(0) == std::vector{kA});
@@ -284,7 +247,7 @@ TEST_CASE("all that waits can be looked at, and cancelled on the way") {
   int seen = 0;
   world.queue.for_each_waiting([&](QueuedIo& io) {
     ++seen;
-    if (io.group == kB) CHECK(world.queue.cancel(io));
+    if (io.group == kB) CHECK(world.queue.cancel(io, 0));
   });
   CHECK(seen == 4);
   CHECK(world.go(0) == std::vector{kA});
@@ -298,6 +261,6 @@ TEST_CASE("a discard is charged 512 bytes and counted in full") {
   world.arrive(kA, 0, Op::kFlush, 0);
   CHECK(world.go(0).size() == 1);
   CHECK(world.queue.deadline() == kSecondNs);
-  CHECK(world.a.find(kDevice)->own(Counter::kThrottleBytes).discard == 1 << 20);
-  CHECK(world.a.find(kDevice)->own(Counter::kThrottleIos).write == 1);
+  CHECK(world.a.find(kDevice)->counters.own(Counter::kThrottleBytes).discard == 1 << 20);
+  CHECK(world.a.find(kDevice)->counters.own(Counter::kThrottleIos).write == 1);
 }

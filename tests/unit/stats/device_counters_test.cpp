@@ -20,7 +20,7 @@ OpCounts counts(std::uint64_t read, std::uint64_t write, std::uint64_t discard) 
 }  // namespace
 
 TEST_CASE("each operation counts in its column, and all of it as Sync") {
-  DeviceCounters counters({7, 0});
+  DeviceCounters counters;
   counters.count_arrival(Op::kRead, 4096);
   counters.count_arrival(Op::kRead, 512);
   counters.count_arrival(Op::kWrite, 8192);
@@ -36,10 +36,10 @@ TEST_CASE("each operation counts in its column, and all of it as Sync") {
 }
 
 TEST_CASE("arrivals and dispatches are counted apart") {
-  DeviceCounters counters({7, 0});
+  DeviceCounters counters;
   counters.count_arrival(Op::kRead, 4096);
   counters.count_arrival(Op::kRead, 4096);
-  counters.count_dispatch(Op::kRead, 4096);
+  counters.count_dispatch(Op::kRead, 4096, 0);
   CHECK(counters.own(Counter::kThrottleBytes).read == 8192);
   CHECK(counters.own(Counter::kBfqBytes).read == 4096);
   CHECK(counters.own(Counter::kBfqIos).read == 1);
@@ -47,10 +47,10 @@ TEST_CASE("arrivals and dispatches are counted apart") {
 
 TEST_CASE("a flush is a write io of no bytes when it arrives, and nothing to the elevator") {
   // A synchronous direct write on a loop device: throttle.io_serviced +2, bfq.io_serviced +1.
-  DeviceCounters counters({7, 0});
+  DeviceCounters counters;
   for (const Op op : {Op::kWrite, Op::kFlush}) {
     counters.count_arrival(op, 4096);
-    counters.count_dispatch(op, 4096);
+    counters.count_dispatch(op, 4096, 0);
   }
   CHECK(counters.own(Counter::kThrottleIos) == counts(0, 2, 0));
   CHECK(counters.own(Counter::kThrottleBytes) == counts(0, 4096, 0));
@@ -58,10 +58,46 @@ TEST_CASE("a flush is a write io of no bytes when it arrives, and nothing to the
   CHECK(counters.own(Counter::kBfqBytes) == counts(0, 4096, 0));
 }
 
+TEST_CASE("times and the queue: each in the column of its operation, a flush in none") {
+  DeviceCounters counters;
+  for (const Op op : {Op::kRead, Op::kWrite, Op::kDiscard, Op::kFlush}) counters.enter_queue(op);
+  counters.count_dispatch(Op::kRead, 512, 10);
+  counters.count_dispatch(Op::kRead, 512, 5);
+  counters.count_dispatch(Op::kWrite, 512, 200);
+  counters.count_dispatch(Op::kFlush, 0, 5000);
+  CHECK(counters.own(Counter::kWaitNs) == counts(15, 200, 0));
+  CHECK(counters.own(Counter::kQueued) == counts(1, 1, 1));
+
+  counters.leave_queue(Op::kRead);
+  counters.leave_queue(Op::kFlush);
+  counters.count_completion(Op::kRead, 7);
+  counters.count_completion(Op::kDiscard, 90);
+  counters.count_completion(Op::kFlush, 5000);
+  CHECK(counters.own(Counter::kServiceNs) == counts(7, 0, 90));
+  CHECK(counters.own(Counter::kQueued) == counts(0, 1, 1));
+
+  counters.count_merge(Op::kWrite);
+  counters.count_merge(Op::kFlush);
+  CHECK(counters.own(Counter::kMerged) == counts(0, 1, 0));
+}
+
+TEST_CASE("a gauge shows the present: a reset leaves it, and no parent inherits it") {
+  DeviceCounters child;
+  child.enter_queue(Op::kRead);
+  child.enter_queue(Op::kRead);
+  child.reset();
+  child.leave_queue(Op::kRead);
+  CHECK(child.own(Counter::kQueued) == counts(1, 0, 0));  // 2 - 1
+  DeviceCounters parent;
+  parent.inherit(child);
+  CHECK(parent.own(Counter::kQueued) == OpCounts{});
+  CHECK(parent.inherited(Counter::kQueued) == OpCounts{});
+}
+
 TEST_CASE("a reset starts all columns again from zero") {
-  DeviceCounters child({7, 0});
+  DeviceCounters child;
   child.count_arrival(Op::kWrite, 512);
-  DeviceCounters counters({7, 0});
+  DeviceCounters counters;
   counters.count_arrival(Op::kRead, 4096);
   counters.inherit(child);
   counters.reset();
@@ -73,9 +109,9 @@ TEST_CASE("a reset starts all columns again from zero") {
 }
 
 TEST_CASE("a parent inherits what the child counted and inherited, since the child's last reset") {
-  DeviceCounters grandchild({7, 0});
-  DeviceCounters child({7, 0});
-  DeviceCounters parent({7, 0});
+  DeviceCounters grandchild;
+  DeviceCounters child;
+  DeviceCounters parent;
   grandchild.count_arrival(Op::kRead, 1);
   child.inherit(grandchild);
   child.reset();
@@ -92,7 +128,7 @@ TEST_CASE("a parent inherits what the child counted and inherited, since the chi
 
 TEST_CASE("resets while the engine counts lose nothing and never read negative") {
   constexpr std::uint64_t kRequests = 200'000;
-  DeviceCounters counters({7, 0});
+  DeviceCounters counters;
   std::atomic<bool> done{false};
   std::thread engine([&] {
     for (std::uint64_t i = 0; i < kRequests; ++i) counters.count_arrival(Op::kRead, 1);
@@ -117,7 +153,7 @@ TEST_CASE("resets while the engine counts lose nothing and never read negative")
   counters.reset();
   counters.count_arrival(Op::kRead, 1);
   CHECK(counters.own(Counter::kThrottleIos).read == 1);
-  DeviceCounters heir({7, 0});
+  DeviceCounters heir;
   heir.inherit(counters);
   CHECK(heir.inherited(Counter::kThrottleBytes).read == 1);
 }

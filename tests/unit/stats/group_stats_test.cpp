@@ -8,7 +8,7 @@
 using blkio::Counter;
 using blkio::DeviceNumber;
 using blkio::Op;
-using blkio::stats::DeviceCounters;
+using blkio::stats::DeviceStats;
 using blkio::stats::GroupStats;
 
 TEST_CASE("the device met last comes first, and meeting it again changes nothing") {
@@ -23,8 +23,8 @@ TEST_CASE("the device met last comes first, and meeting it again changes nothing
 
 TEST_CASE("a row keeps its address while others are added") {
   GroupStats group;
-  DeviceCounters& row = group.meet({7, 0});
-  row.count_arrival(Op::kRead, 4096);
+  DeviceStats& row = group.meet({7, 0});
+  row.counters.count_arrival(Op::kRead, 4096);
   for (unsigned minor = 1; minor < 100; ++minor) group.meet({7, minor});
   CHECK(&group.meet({7, 0}) == &row);
   CHECK(group.find({7, 0}) == &row);
@@ -33,12 +33,14 @@ TEST_CASE("a row keeps its address while others are added") {
 
 TEST_CASE("a reset clears every device and keeps the rows") {
   GroupStats group;
-  group.meet({7, 0}).count_arrival(Op::kRead, 4096);
-  group.meet({7, 1}).count_dispatch(Op::kWrite, 512);
+  group.meet({7, 0}).counters.count_arrival(Op::kRead, 4096);
+  group.meet({7, 1}).counters.count_dispatch(Op::kWrite, 512, 0);
+  group.meet({7, 1}).scheduling.dequeued();
   group.reset();
   CHECK(group.devices().size() == 2);
-  CHECK(group.find({7, 0})->own(Counter::kThrottleBytes).total() == 0);
-  CHECK(group.find({7, 1})->own(Counter::kBfqBytes).total() == 0);
+  CHECK(group.find({7, 0})->counters.own(Counter::kThrottleBytes).total() == 0);
+  CHECK(group.find({7, 1})->counters.own(Counter::kBfqBytes).total() == 0);
+  CHECK(group.find({7, 1})->scheduling.scalar(blkio::Scalar::kDequeues) == 0);
 }
 
 TEST_CASE("engines meet their own devices at once while a reader looks on") {
@@ -48,7 +50,7 @@ TEST_CASE("engines meet their own devices at once while a reader looks on") {
   for (unsigned major = 1; major <= 2; ++major) {
     engines.emplace_back([&group, major] {
       for (unsigned minor = 0; minor < kDevices; ++minor) {
-        group.meet({major, minor}).count_arrival(Op::kRead, 1);
+        group.meet({major, minor}).counters.count_arrival(Op::kRead, 1);
       }
     });
   }
@@ -62,7 +64,7 @@ TEST_CASE("engines meet their own devices at once while a reader looks on") {
   for (std::thread& engine : engines) engine.join();
   std::uint64_t ios = 0;
   for (const DeviceNumber device : group.devices()) {
-    ios += group.find(device)->own(Counter::kThrottleIos).total();
+    ios += group.find(device)->counters.own(Counter::kThrottleIos).total();
   }
   CHECK(ios == 2 * kDevices);
 }
