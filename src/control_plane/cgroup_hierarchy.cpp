@@ -15,6 +15,7 @@
 #include <cerrno>
 #include <chrono>
 #include <fstream>
+#include <regex>
 #include <sstream>
 #include <thread>
 #include <vector>
@@ -23,8 +24,9 @@ namespace blkio::control_plane {
 namespace {
 
 constexpr std::size_t kMaxHierarchyName = 63;  // kernel/cgroup: MAX_CGROUP_ROOT_NAMELEN - 1
-constexpr int kCloseAttempts = 50;
-constexpr auto kCloseInterval = std::chrono::milliseconds(10);
+constexpr int kAttempts = 100;
+constexpr int kCloseAttempts = 20;
+constexpr auto kInterval = std::chrono::milliseconds(10);
 constexpr const char* kController = "blkio";
 
 /// A mount of a cgroup-v1 hierarchy with the controller.
@@ -64,11 +66,27 @@ std::vector<ControllerMount> controller_mounts() {
   return found;
 }
 
-bool exists(const std::string& label) {
+std::string own_cgroups() {
   std::ifstream file("/proc/self/cgroup");
   std::stringstream text;
   text << file.rdbuf();
-  return path_in_hierarchy(text.str(), label).has_value();
+  return text.str();
+}
+
+bool exists(const std::string& label) {
+  return path_in_hierarchy(own_cgroups(), label).has_value();
+}
+
+/// Names of all hierarchies that daemons have made, living ones too; see hierarchy_name().
+std::vector<std::string> left_hierarchies() {
+  static const std::regex kLine("^[0-9]+:name=(blkio-[0-9a-f]{16}-[^:]*):");
+  std::vector<std::string> names;
+  std::istringstream lines(own_cgroups());
+  for (std::string line; std::getline(lines, line);) {
+    std::smatch found;
+    if (std::regex_search(line, found, kLine)) names.push_back(found[1]);
+  }
+  return names;
 }
 
 std::uint64_t own_mount_namespace() {
@@ -82,6 +100,27 @@ Result<int> lock_directory(int fd, const std::string& name) {
   const int error = errno == EWOULDBLOCK ? EBUSY : errno;
   ::close(fd);
   return failure(error, fmt::format("{}: used by another daemon", name));
+}
+
+/// The top directory of the named hierarchy, made if there is none. The descriptor keeps a mount
+/// that is attached to no directory. EBUSY: the hierarchy is just being taken down.
+Result<int> open_hierarchy(const std::string& name) {
+  constexpr const char* kWhat = "a named cgroup hierarchy";
+  const int context = ::fsopen("cgroup", FSOPEN_CLOEXEC);
+  if (context < 0) return failure(errno, kWhat);
+  const bool made = ::fsconfig(context, FSCONFIG_SET_FLAG, "none", nullptr, 0) == 0 &&
+                    ::fsconfig(context, FSCONFIG_SET_STRING, "name", name.c_str(), 0) == 0 &&
+                    ::fsconfig(context, FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) == 0;
+  const int mount =
+      made ? ::fsmount(context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC) : -1;
+  int error = errno;
+  ::close(context);
+  if (mount < 0) return failure(error, kWhat);
+  const int root = ::openat(mount, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  error = errno;
+  ::close(mount);
+  if (root < 0) return failure(error, kWhat);
+  return root;
 }
 
 Result<CgroupHierarchy> open_controller_mount(const ControllerMount& mount) {
@@ -135,35 +174,29 @@ std::string hierarchy_name(const std::string& mountpoint, std::uint64_t mount_na
 
 Result<CgroupHierarchy> open_named_hierarchy(const std::string& mountpoint) {
   const std::string name = hierarchy_name(mountpoint, own_mount_namespace());
-  const int context = ::fsopen("cgroup", FSOPEN_CLOEXEC);
-  if (context < 0) return failure(errno, "a named cgroup hierarchy");
-  const bool made = ::fsconfig(context, FSCONFIG_SET_FLAG, "none", nullptr, 0) == 0 &&
-                    ::fsconfig(context, FSCONFIG_SET_STRING, "name", name.c_str(), 0) == 0 &&
-                    ::fsconfig(context, FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) == 0;
-  const int mount =
-      made ? ::fsmount(context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC) : -1;
-  int error = errno;
-  ::close(context);
-  if (mount < 0) return failure(error, "a named cgroup hierarchy");
-  // The descriptor keeps the mount, which is attached to no directory.
-  const int root = ::openat(mount, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  error = errno;
-  ::close(mount);
-  if (root < 0) return failure(error, "a named cgroup hierarchy");
-  BLKIO_TRY(const int locked, lock_directory(root, name));
+  auto root = open_hierarchy(name);
+  for (int attempt = 0; attempt < kAttempts && !root && root.error().number == EBUSY; ++attempt) {
+    std::this_thread::sleep_for(kInterval);  // the one of an earlier daemon is on its way out
+    root = open_hierarchy(name);
+  }
+  if (!root) return failure(root.error().number, root.error().context);
+  BLKIO_TRY(const int locked, lock_directory(root.value(), name));
   return CgroupHierarchy{locked, "name=" + name, "", true};
 }
 
-void close_hierarchy(const CgroupHierarchy& hierarchy, const std::string& mountpoint) {
+void close_hierarchy(const CgroupHierarchy& hierarchy) {
   ::close(hierarchy.root);
   if (!hierarchy.named) return;
-  // A removed group goes some time after its rmdir(2), and a hierarchy that is closed before would
-  // stay for good: it has to be closed once more.
   for (int attempt = 0; attempt < kCloseAttempts && exists(hierarchy.label); ++attempt) {
-    std::this_thread::sleep_for(kCloseInterval);
-    const auto again = open_named_hierarchy(mountpoint);
-    if (!again) break;  // a new daemon's by now
-    ::close(again.value().root);
+    std::this_thread::sleep_for(kInterval);
+    sweep_hierarchies();
+  }
+}
+
+void sweep_hierarchies() {
+  for (const std::string& name : left_hierarchies()) {
+    const auto root = open_hierarchy(name);
+    if (root) ::close(root.value());
   }
 }
 

@@ -33,8 +33,15 @@ Result<CgroupHierarchy> open_named_hierarchy(const std::string& mountpoint);
 /// not, or covered; EROFS: read-only; EBUSY as above.
 Result<CgroupHierarchy> open_real_hierarchy(const std::string& mountpoint);
 
-/// At the end: closes the descriptor, and sees that a named hierarchy without groups goes with it.
-void close_hierarchy(const CgroupHierarchy& hierarchy, const std::string& mountpoint);
+/// At the end: closes the descriptor, and sees that a named hierarchy without groups goes with it,
+/// if that takes no longer than a moment.
+void close_hierarchy(const CgroupHierarchy& hierarchy);
+
+/// Takes away named hierarchies of daemons, this or others, that have no groups and no user any
+/// more. They stay behind because a group goes some time after its rmdir(2), zombies hold on to it,
+/// and a hierarchy that is closed before that stays for good: it has to be opened and closed once
+/// more.
+void sweep_hierarchies();
 
 /// Readable, and unlike any other mount point's: "blkio-", a hash, "-", the end of its path.
 std::string hierarchy_name(const std::string& mountpoint, std::uint64_t mount_namespace);

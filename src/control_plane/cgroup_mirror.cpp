@@ -51,7 +51,8 @@ bool is_directory(int parent, const std::string& name) {
 
 /// Names the kernel may refuse for a directory although the group may have them.
 bool wants_another_name(int error) {
-  return error == EEXIST || error == EINVAL || error == ENAMETOOLONG || error == EPERM;
+  return error == EEXIST || error == EINVAL || error == ENAMETOOLONG || error == EPERM ||
+         error == ENOTDIR;
 }
 
 Result<std::string> read_all(int fd) {

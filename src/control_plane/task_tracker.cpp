@@ -151,7 +151,7 @@ std::optional<TaskInfo> TaskTracker::look_up(pid_t tid) {
   if (tid <= 0) return std::nullopt;
   const auto task = known(tid);
   if (!task) return learn(tid);
-  return task->in_doubt ? settle(tid, *task) : task;
+  return task->in_doubt || unnoticed() ? settle(tid, *task) : task;
 }
 
 std::optional<GroupId> TaskTracker::ask_mirror(pid_t tid) {
@@ -217,7 +217,7 @@ Issuer TaskTracker::issuer(pid_t tid) {
 std::optional<TaskInfo> TaskTracker::known(pid_t tid) {
   auto task = table_.find(tid);
   if (!task || events_ != nullptr) return task;
-  if (mirror_ == nullptr && !table_.any_outside_root()) return task;
+  if (!unnoticed() && !table_.any_outside_root()) return task;
   const auto stat = proc_.stat(tid);
   if (!stat && !is_gone(stat.error())) return task;
   if (stat && !stat.value().dead() && start_print(stat.value().start_ticks) == task->start) {

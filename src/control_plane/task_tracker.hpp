@@ -88,6 +88,9 @@ class TaskTracker {
   void enter_new(const Census& census);
   void drop_vanished(const Census& census);
 
+  /// Without events a thread may exec and become its leader, in the group it was in: only a mirror
+  /// can tell, and is asked each time.
+  bool unnoticed() const { return events_ == nullptr && mirror_ != nullptr; }
   std::optional<GroupId> ask_mirror(pid_t tid);
   std::optional<cgroupfs::TaskInfo> settle(pid_t tid, const cgroupfs::TaskInfo& guess);
   std::optional<cgroupfs::TaskInfo> known(pid_t tid);

@@ -239,7 +239,7 @@ void Holder::unmount_all() {
     close(all_.tree.fuse_fd);
   }
   directory_.remove_all();
-  if (all_.mirror) close_mirror(*all_.mirror, all_.options);
+  if (all_.mirror) close_mirror(*all_.mirror);
 }
 
 Result<void> check_unique(const std::vector<BackingDevice>& devices, const BackingDevice& device,

@@ -16,16 +16,17 @@ std::optional<CgroupHierarchy> open_mirror(const Options& options) {
     if (real) return real.value();
     spdlog::warn("mirror=real: {}; trying mirror=named", real.error().to_string());
   }
+  control_plane::sweep_hierarchies();
   auto named = control_plane::open_named_hierarchy(options.mountpoint);
   if (named) return named.value();
   spdlog::info("no mirror: {}", named.error().to_string());
   return std::nullopt;
 }
 
-void close_mirror(const CgroupHierarchy& hierarchy, const Options& options) {
+void close_mirror(const CgroupHierarchy& hierarchy) {
   const bool removed = control_plane::CgroupMirror::remove_all(hierarchy);
   if (!removed) spdlog::warn("{}: some groups stay, they are busy", hierarchy.label);
-  control_plane::close_hierarchy(hierarchy, options.mountpoint);
+  control_plane::close_hierarchy(hierarchy);
 }
 
 }  // namespace blkio::daemon

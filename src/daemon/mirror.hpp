@@ -15,6 +15,6 @@ namespace blkio::daemon {
 std::optional<control_plane::CgroupHierarchy> open_mirror(const Options& options);
 
 /// At the end: removes our groups, lets their tasks go up, and closes the hierarchy.
-void close_mirror(const control_plane::CgroupHierarchy& hierarchy, const Options& options);
+void close_mirror(const control_plane::CgroupHierarchy& hierarchy);
 
 }  // namespace blkio::daemon

@@ -43,7 +43,7 @@ struct Fixture {
     mirror.reset();
     if (hierarchy.root < 0) return;
     CHECK(CgroupMirror::remove_all(hierarchy));
-    close_hierarchy(hierarchy, mountpoint());
+    close_hierarchy(hierarchy);
   }
   Fixture(const Fixture&) = delete;
   Fixture& operator=(const Fixture&) = delete;
@@ -59,6 +59,7 @@ class Sleeper {
  public:
   Sleeper() : pid_(::fork()) {
     if (pid_ == 0) {
+      ::close_range(0, ~0U, 0);  // nothing of ours stays open, or locked, by it
       for (;;) ::pause();
     }
   }
@@ -170,7 +171,9 @@ TEST_CASE("mirror: a later daemon finds groups and members, and takes all away a
   REQUIRE(f.mirror->attach(task.pid(), kProcess, kB));
   f.mirror.reset();
   ::close(f.hierarchy.root);  // as if killed: nothing is mounted, nothing open
-  f.hierarchy = open_named_hierarchy(mountpoint()).value();
+  auto reopened = open_named_hierarchy(mountpoint());
+  REQUIRE(reopened);
+  f.hierarchy = reopened.value();
   f.restart();
   CHECK(f.mirror->left_behind(GroupId::kRoot) == Names{"a"});
   REQUIRE(f.mirror->add(kB, GroupId::kRoot, "a"));

@@ -64,7 +64,7 @@ TEST_CASE("agents: one argument, two variables, the root directory, nothing of o
   Scratch scratch;
   const std::string out = scratch.path("out");
   const std::string agent = scratch.program(
-      "{ echo \"$# $1\"; tr '\\0' '\\n' < /proc/self/environ | sort; pwd; ls /proc/self/fd | wc "
+      "{ echo \"$# $1\"; env | sort; pwd; ls /proc/self/fd | wc "
       "-l; "
       "} > " +
       out + ".new; mv " + out + ".new " + out);

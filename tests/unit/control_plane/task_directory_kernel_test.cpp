@@ -69,7 +69,7 @@ class Opened {
     directory_.reset();
     if (!hierarchy_) return;
     CgroupMirror::remove_all(*hierarchy_);
-    close_hierarchy(*hierarchy_, mountpoint_);
+    close_hierarchy(*hierarchy_);
   }
 
   bool operator!() const { return directory_ == nullptr; }
@@ -385,7 +385,9 @@ TEST_CASE("kernel: whom the connector does not name as the parent") {
     std::thread([&] {
       ids.send(::gettid());
       go.receive();
-      if (const pid_t sibling = fork_sibling(); sibling != 0) ids.send(sibling);
+      const pid_t sibling = fork_sibling();
+      if (sibling == 0) ::pause();
+      ids.send(sibling);
       std::thread([&] {
         ids.send(::gettid());
         ::pause();
