@@ -187,6 +187,7 @@ std::vector<pid_t> TaskDirectory::members(GroupId group, TaskScope scope) {
     found.reserve(tracker_.table().count(group));
     tracker_.table().for_each_member(
         group, [&](pid_t tid, const TaskInfo& task) { found.emplace_back(tid, task.tgid); });
+    announce_departures();
   }
   // An exit event comes a moment after wait(2) returned, and somebody may wait for the group to
   // become empty; nobody waits for the root group.
@@ -206,7 +207,9 @@ bool TaskDirectory::has_tasks(GroupId group) {
   if (mirror_) return !members(group, TaskScope::kThread).empty();
   const std::lock_guard lock(mutex_);
   tracker_.refresh();
-  return tracker_.any_alive(group);
+  const bool any = tracker_.any_alive(group);
+  announce_departures();
+  return any;
 }
 
 std::shared_ptr<Membership> TaskDirectory::seen_by(pid_t opener) {

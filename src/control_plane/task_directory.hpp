@@ -63,8 +63,8 @@ class TaskDirectory final : public Membership, public IssuerDirectory {
   /// Any thread.
   void drain();
 
-  /// `wake` is called, on any thread and not from inside take_emptied(), when there may be
-  /// something to take.
+  /// `wake` is called, on any thread and with the directory locked, when there may be something to
+  /// take: it must only pass the word on.
   void on_departures(std::function<void()> wake);
   /// Groups that had tasks and have none any more, each told once. Not those that were removed, nor
   /// those `matters` does not want. look_again: some may be empty in a moment.

@@ -143,11 +143,12 @@ class Blkio(Group):
         self.command = [binary("blkio"), *(["-f"] if foreground else []), self.mount,
                         "-o", ",".join(words)]
         self.process = None
-        self._start(foreground)
+        self.start(foreground)
         for device in devices:
             device.path = os.path.join(self.devdir, os.path.basename(device.source))
 
-    def _start(self, foreground):
+    def start(self, foreground=True):
+        """Again, after it has ended."""
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=log, preexec_fn=die_on_sigterm_of_parent)

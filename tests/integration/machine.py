@@ -6,6 +6,8 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
+import time
 
 from checks import run
 
@@ -60,6 +62,28 @@ def detach_loops(directory):
     return found
 
 
+def remove_mirrors(directory):
+    """Removes the kernel's hierarchies of daemons below the directory, their groups first; their names
+    end like the mount point, with a dash for each slash. One that a daemon still uses stays."""
+    tail = re.sub(r"[^A-Za-z0-9._]", "-", directory.lstrip("/"))
+    with open("/proc/self/cgroup", encoding="utf-8", errors="replace") as stream:
+        names = re.findall(r"^\d+:name=(blkio-[0-9a-f]{16}-[^:]*):", stream.read(), re.MULTILINE)
+    for name in names:
+        if tail not in name:
+            continue
+        point = tempfile.mkdtemp()
+        mount = ["mount", "-t", "cgroup", "-o", f"none,name={name}", "none", point]
+        if subprocess.run(mount, stderr=subprocess.DEVNULL).returncode == 0:
+            for group, _, _ in os.walk(point, topdown=False):
+                try:
+                    os.rmdir(group)
+                except OSError:
+                    pass
+            time.sleep(0.1)  # the kernel is not done with them at once
+            subprocess.run(["umount", point], stderr=subprocess.DEVNULL)
+        os.rmdir(point)
+
+
 def sweep(directory):
     """Removes everything that lives in a scratch directory."""
     for pid in processes_naming(directory):
@@ -70,5 +94,6 @@ def sweep(directory):
     detach_loops(directory)
     force_unmount(directory)
     detach_loops(directory)
+    remove_mirrors(directory)
     if not mounts_below(directory):
         shutil.rmtree(directory, ignore_errors=True)

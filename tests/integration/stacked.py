@@ -46,6 +46,29 @@ def alone(test):
     return wrapped
 
 
+def with_kernel_groups(test):
+    """As alone(); and what a daemon with mirror=real, or the test, left in the kernel's own hierarchy
+    is removed."""
+    @functools.wraps(test)
+    def wrapped(scratch):
+        if not any(point == MOUNT and kind == "cgroup" for point, _, kind in mounts_below(MOUNT)):
+            raise lib.Skip("the kernel's blkio controller is not mounted at " + MOUNT)
+        before = _kernel_groups()
+        try:
+            alone(test)(scratch)
+        finally:
+            # For a daemon that is still to be stopped there is nothing here: it removes its own.
+            for group in _kernel_groups():
+                if group not in before and not lib.processes_naming(scratch.directory):
+                    os.rmdir(group)
+
+    return wrapped
+
+
+def _kernel_groups():
+    return [group for group, _, _ in os.walk(MOUNT, topdown=False)]
+
+
 def leave_network():
     """Nothing but an unused loopback interface from here on. The daemon must run already: the
     kernel's process events are not to be had in here."""

@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -29,6 +30,11 @@ class FakeMembership final : public Membership {
   const std::optional<Attach>& last_attach() const { return last_attach_; }
   /// The next attach fails so, as the attach rule would.
   void refuse_next(int error) { refusal_ = error; }
+  /// No group may be made or renamed, as if a mirror could not follow.
+  void refuse_groups(int error) { groups_refusal_ = error; }
+
+  Result<void> add_group(GroupId, GroupId, std::string_view) override { return groups_verdict(); }
+  Result<void> rename_group(GroupId, std::string_view) override { return groups_verdict(); }
 
   Result<void> attach(pid_t id, TaskScope scope, GroupId group, const Writer& writer) override {
     last_attach_ = Attach{id, scope, group, writer};
@@ -57,8 +63,14 @@ class FakeMembership final : public Membership {
     GroupId group = GroupId::kRoot;
   };
   std::map<pid_t, Thread> threads_;
+  Result<void> groups_verdict() const {
+    if (groups_refusal_ != 0) return failure(groups_refusal_);
+    return success();
+  }
+
   std::optional<Attach> last_attach_;
   int refusal_ = 0;
+  int groups_refusal_ = 0;
 };
 
 }  // namespace blkio::test

@@ -69,6 +69,14 @@ TEST_CASE_METHOD(KernelCgroup, "release_agent is kept without the white space ar
   CHECK(write(kRoot, "release_agent", std::string(4096, ' ')) == E2BIG);
 }
 
+TEST_CASE_METHOD(KernelCgroup, "release_agent: the daemon runs what some may choose") {
+  services.may_name_agent = [](const Writer& writer) { return writer.tid == 1; };
+  CHECK(write(kRoot, "release_agent", "/a", Writer{2, 0}) == EPERM);
+  CHECK(read(kRoot, "release_agent") == "\n");
+  CHECK(write(kRoot, "release_agent", "/a", Writer{1, 0}) == 0);
+  CHECK(read(kRoot, "release_agent") == "/a\n");
+}
+
 TEST_CASE("cgroup.sane_behavior tells whether limits cover subtrees") {
   CHECK(CgroupFixture(Dialect::kKernel, Hierarchy::kFlat).read(kRoot, "cgroup.sane_behavior") ==
         "0\n");

@@ -93,6 +93,37 @@ TEST_CASE_METHOD(KernelCgroup, "rmdir: in the order of the answers") {
   CHECK(tree.root().directory.modified == 7);
 }
 
+TEST_CASE_METHOD(KernelCgroup, "what the membership cannot follow does not happen") {
+  const GroupId a = mkdir("a");
+  membership.refuse_groups(ENOMEM);
+  CHECK(error_of(tree.mkdir(kRoot, "b", {})) == ENOMEM);
+  CHECK(tree.resolve("b") == nullptr);
+  CHECK(error_of(tree.rename(kRoot, "a", kRoot, "c", 0)) == ENOMEM);
+  CHECK(tree.resolve("a") == tree.find(a));
+  membership.refuse_groups(0);
+  CHECK(static_cast<std::uint32_t>(mkdir("b")) == static_cast<std::uint32_t>(a) + 1);
+}
+
+TEST_CASE_METHOD(KernelCgroup, "who is to be released: asked to, without children, not the root") {
+  const GroupId a = mkdir("a");
+  CHECK_FALSE(tree.wants_release(a));
+  tree.find(a)->notify_on_release = true;
+  CHECK(tree.wants_release(a));
+  const GroupId b = mkdir("b", a);
+  CHECK_FALSE(tree.wants_release(a));
+  CHECK(tree.wants_release(b));
+  std::vector<GroupId> lost_child;
+  tree.on_child_removed = [&](GroupId parent) {
+    CHECK(tree.wants_release(parent));
+    lost_child.push_back(parent);
+  };
+  CHECK(error_of(tree.rmdir(a, "b", 0)) == 0);
+  CHECK(lost_child == std::vector{a});
+  CHECK_FALSE(tree.wants_release(b));
+  tree.root().notify_on_release = true;
+  CHECK_FALSE(tree.wants_release(kRoot));
+}
+
 TEST_CASE_METHOD(KernelCgroup, "an id is never given again") {
   const GroupId first = mkdir("a");
   REQUIRE(tree.rmdir(kRoot, "a", 0));

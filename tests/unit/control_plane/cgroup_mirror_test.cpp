@@ -57,11 +57,18 @@ struct Fixture {
 /// A process that waits to be ended.
 class Sleeper {
  public:
-  Sleeper() : pid_(::fork()) {
+  Sleeper() {
+    int ends[2];
+    REQUIRE(::pipe(ends) == 0);
+    pid_ = ::fork();
     if (pid_ == 0) {
       ::close_range(0, ~0U, 0);  // nothing of ours stays open, or locked, by it
       for (;;) ::pause();
     }
+    ::close(ends[1]);
+    char byte = 0;
+    CHECK(::read(ends[0], &byte, 1) == 0);  // it has closed all
+    ::close(ends[0]);
   }
   ~Sleeper() { end(); }
   Sleeper(const Sleeper&) = delete;
@@ -75,7 +82,7 @@ class Sleeper {
   }
 
  private:
-  pid_t pid_;
+  pid_t pid_ = 0;
 };
 
 std::string path_of(pid_t pid, const std::string& label) {
@@ -115,17 +122,21 @@ TEST_CASE("mirror: groups are directories, members the kernel's") {
   const Sleeper task;
   REQUIRE(f.mirror->attach(task.pid(), kProcess, kB));
   CHECK(path_of(task.pid(), f.hierarchy.label) == "/a/b");
-  CHECK(f.mirror->members(kB, kThread).value() == std::vector{task.pid()});
+  CHECK(f.mirror->members(kB, kProcess).value() == std::vector{task.pid()});
   CHECK(f.mirror->members(kA, kThread).value().empty());
   CHECK(f.mirror->group_of(task.pid()).value() == kB);
-  CHECK(f.mirror->remove(kB).error().number == EBUSY);
+  const auto busy = f.mirror->remove(kB);
+  REQUIRE_FALSE(busy);
+  CHECK(busy.error().number == EBUSY);
   REQUIRE(f.mirror->rename(kA, "c"));
   CHECK(path_of(task.pid(), f.hierarchy.label) == "/c/b");
   CHECK(f.mirror->group_of(task.pid()).value() == kB);
-  REQUIRE(f.mirror->attach(task.pid(), kThread, GroupId::kRoot));
+  REQUIRE(f.mirror->attach(task.pid(), kProcess, GroupId::kRoot));
   CHECK(f.mirror->group_of(task.pid()).value() == GroupId::kRoot);
   CHECK(f.mirror->remove(kB));
-  CHECK(f.mirror->attach(task.pid(), kThread, kB).error().number == ENODEV);
+  const auto removed = f.mirror->attach(task.pid(), kThread, kB);
+  REQUIRE_FALSE(removed);
+  CHECK(removed.error().number == ENODEV);
 }
 
 TEST_CASE("mirror: the kernel's errors") {
