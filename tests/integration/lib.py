@@ -143,11 +143,11 @@ class Blkio(Group):
         self.command = [binary("blkio"), *(["-f"] if foreground else []), self.mount,
                         "-o", ",".join(words)]
         self.process = None
-        self.start(foreground)
+        self.start_daemon(foreground)
         for device in devices:
             device.path = os.path.join(self.devdir, os.path.basename(device.source))
 
-    def start(self, foreground=True):
+    def start_daemon(self, foreground=True):
         """Again, after it has ended."""
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log,

@@ -57,7 +57,7 @@ class Place:
             os.environ["BLKIO_NO_TASK_EVENTS"] = "1"
         try:
             if self.blkio:
-                self.blkio.start()
+                self.blkio.start_daemon()
             else:
                 mirror = self.source.split("-")[0].replace("walk", "none")
                 self.blkio = self.scratch.blkio([self.device], f"mirror={mirror}")

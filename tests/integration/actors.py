@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Processes that a case moves about, and that do what it tells them."""
+"""Processes that a test moves about, and that do what it tells them."""
 import os
 import pickle
 import signal
@@ -51,7 +51,18 @@ class Actor:
 
     def call(self, function, *arguments):
         """Its value; or its exception, raised here."""
+        self.begin(function, *arguments)
+        return self.result()
+
+    def begin(self, function, *arguments):
+        """As call, but goes on meanwhile: result() is to be called for it before the next one."""
         send(self._orders, (function, arguments))
+
+    def fileno(self):
+        """Readable when there is a result."""
+        return self._answers
+
+    def result(self):
         error, value = receive(self._answers)
         if error is not None:
             raise error
@@ -95,7 +106,7 @@ def _obey(inbox, outbox):
         send(outbox, answer)
 
 
-# --- what an actor may be called with besides steps
+# --- what an actor may be called with
 
 def add_thread():
     """One more thread that sleeps; its id."""
@@ -125,3 +136,9 @@ def add_child():
     os.read(ready, 1)  # ends with the last writer's close
     os.close(ready)
     return pid
+
+
+def end_child(pid):
+    """One that add_child() made; it is gone when this returns."""
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
