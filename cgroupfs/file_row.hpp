@@ -11,6 +11,7 @@
 #include "blkio/controller.hpp"
 #include "blkio/result.hpp"
 #include "blkio/types.hpp"
+#include "cgroupfs/change_listener.hpp"
 #include "cgroupfs/grammar.hpp"
 #include "cgroupfs/group.hpp"
 
@@ -25,8 +26,10 @@ struct FileServices {
   Membership& membership;
   Dialect dialect = Dialect::kDoc;
   Hierarchy hierarchy = Hierarchy::kTree;
-  /// May the writer name a program that the daemon will run? None: everybody may.
+  /// May he name a program that the daemon will run? None: everybody may.
   std::function<bool(const Writer&)> may_name_agent{};
+  /// None: nobody keeps the groups.
+  ChangeListener* changes = nullptr;
 };
 
 /// The text of a file, as one read(2) of all of it gives it.
@@ -52,6 +55,7 @@ struct FileRow {
   Store store;  ///< none: writing is EINVAL, even by root through a 0444 file
   std::size_t max_write_bytes = kMaxWriteBytes;
   bool speaks_of_tasks = false;  ///< by their ids, which depend on who opened the file
+  bool names_agent = false;      ///< may_name_agent is asked when it is opened
 };
 
 }  // namespace blkio::cgroupfs

@@ -37,7 +37,7 @@ std::vector<FileRow> make_files() {
     {"cgroup.clone_children", kReadWrite, kAlways, show_flag(&Group::clone_children), store_flag(&Group::clone_children)},
     {"cgroup.sane_behavior", kReadOnly, kRootOnly, show_sane_behavior(), {}},
     {"notify_on_release", kReadWrite, kAlways, show_flag(&Group::notify_on_release), store_flag(&Group::notify_on_release)},
-    {"release_agent", kReadWrite, kRootOnly, show_release_agent(), store_release_agent(), kMaxReleaseAgentBytes},
+    {"release_agent", kReadWrite, kRootOnly, show_release_agent(), store_release_agent(), kMaxReleaseAgentBytes, false, true},
 
     {"blkio.throttle.read_bps_device", kReadWrite, kAlways, show_limit(Limit::kReadBps), store_limit(Limit::kReadBps)},
     {"blkio.throttle.write_bps_device", kReadWrite, kAlways, show_limit(Limit::kWriteBps), store_limit(Limit::kWriteBps)},

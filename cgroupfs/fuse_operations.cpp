@@ -2,6 +2,7 @@
 #include "cgroupfs/fuse_operations.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/xattr.h>
 
 #include <algorithm>
@@ -18,7 +19,11 @@ namespace blkio::cgroupfs {
 namespace {
 
 constexpr blksize_t kBlockSize = 4096;
+/// About as long as a system call: it need not ask again, for each directory of its path, what the
+/// answer before has told. What is changed through the mount the kernel forgets at once.
+constexpr double kAttributesHoldSeconds = 0.001;
 constexpr unsigned kMaxRequestBytes = 64 * 1024;  // above the longest write and xattr there may be
+constexpr off_t kMaxFileBytes = (off_t{1} << 31) - 1;  // include/linux/fs.h, MAX_NON_LFS
 constexpr mode_t kPermissionBits = 07777;
 constexpr mode_t kMkdirBits = 01777;  // as fs/namei.c, vfs_mkdir
 
@@ -85,7 +90,13 @@ void reply_entry(fuse_req_t request, const Node& node) {
   fuse_entry_param entry{};
   entry.ino = static_cast<fuse_ino_t>(node.id);
   entry.attr = stat_of(node);
-  fuse_reply_entry(request, &entry);  // timeouts 0: always asked again
+  entry.attr_timeout = kAttributesHoldSeconds;
+  fuse_reply_entry(request, &entry);  // the name's timeout is 0: always asked again
+}
+
+/// Before the reply: whoever has it finds the change after a restart.
+void note_change(const FuseMount& mount, const Node& node) {
+  if (mount.services.changes != nullptr) mount.services.changes->group_changed(group_of(node.id));
 }
 
 void touch(Node& node, WallTimeNs now) {
@@ -134,21 +145,39 @@ void op_mkdir(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mo
   const Creator creator{mode & kMkdirBits, caller.uid, caller.gid, mount.now()};
   const auto made = tree.mkdir(group_of(NodeId{parent}), name, creator);
   if (!made) return void(fuse_reply_err(request, made.error().number));
-  reply_entry(request, {node_id(made.value()), tree.find(made.value()), nullptr});
+  const Node node{node_id(made.value()), tree.find(made.value()), nullptr};
+  note_change(mount, node);
+  reply_entry(request, node);
+}
+
+/// GroupId{} if there is none of that name.
+GroupId child_id(FuseMount& mount, const Node& directory, const char* name) {
+  if (directory.group == nullptr) return {};
+  const Group* const child = mount.services.tree.child(*directory.group, name);
+  return child == nullptr ? GroupId{} : child->id;
 }
 
 void op_rmdir(fuse_req_t request, fuse_ino_t parent, const char* name) {
   FuseMount& mount = mount_of(request);
-  reply_status(request, mount.services.tree.rmdir(group_of(NodeId{parent}), name, mount.now()));
+  const Node directory = node_of(mount, parent);
+  const GroupId group = child_id(mount, directory, name);
+  const auto removed = mount.services.tree.rmdir(group_of(directory.id), name, mount.now());
+  if (removed && mount.services.changes != nullptr) {
+    mount.services.changes->group_removed(group, group_of(directory.id));
+  }
+  reply_status(request, removed);
 }
 
 void op_rename(fuse_req_t request, fuse_ino_t parent, const char* name, fuse_ino_t new_parent,
                const char* new_name, unsigned flags) {
   if (flags != 0) return void(fuse_reply_err(request, EINVAL));
   FuseMount& mount = mount_of(request);
-  reply_status(request,
-               mount.services.tree.rename(group_of(NodeId{parent}), name,
-                                          group_of(NodeId{new_parent}), new_name, mount.now()));
+  const Node directory = node_of(mount, parent);
+  const GroupId group = child_id(mount, directory, name);
+  const auto renamed = mount.services.tree.rename(
+      group_of(directory.id), name, group_of(NodeId{new_parent}), new_name, mount.now());
+  if (renamed) note_change(mount, {node_id(group), nullptr, nullptr});
+  reply_status(request, renamed);
 }
 
 // Files exist because their group does; nobody makes or removes one.
@@ -236,19 +265,41 @@ void op_readdir(fuse_req_t request, fuse_ino_t ino, std::size_t size, off_t afte
 
 // --- files ------------------------------------------------------------------------------------
 
-/// What a file works on, as its opener sees it. The opener of a handle that an earlier process gave
-/// is not known any more: there it is whoever uses it.
-FileServices services_for(fuse_req_t request, const FileRow& file, std::uint64_t handle) {
-  FuseMount& mount = mount_of(request);
-  const FileServices& ours = mount.services;
-  if (!file.speaks_of_tasks) return ours;
-  if (handle < mount.first_handle && !mount.views.contains(handle)) {
-    mount.views[handle] = ours.membership.seen_by(fuse_req_ctx(request)->pid);
+bool asks_for_opener(const FileRow& file) {
+  return file.speaks_of_tasks || file.names_agent;
+}
+
+Opener opener_of(fuse_req_t request, const FileRow& file) {
+  const FileServices& services = mount_of(request).services;
+  const fuse_ctx& caller = *fuse_req_ctx(request);
+  Opener opener{caller.uid, true, nullptr};
+  if (file.speaks_of_tasks) opener.view = services.membership.seen_by(caller.pid);
+  if (file.names_agent && services.may_name_agent) {
+    opener.may_name_agent = services.may_name_agent(Writer{caller.pid, caller.uid});
   }
-  const auto view = mount.views.find(handle);
-  if (view == mount.views.end() || view->second == nullptr) return ours;
-  return {ours.tree,    ours.controller, *view->second,
-          ours.dialect, ours.hierarchy,  ours.may_name_agent};
+  return opener;
+}
+
+/// nullptr: it does not matter. The opener of a handle that an earlier process gave is not known
+/// any more: there it is whoever uses it first.
+const Opener* opener_of_handle(fuse_req_t request, const FileRow& file, std::uint64_t handle) {
+  FuseMount& mount = mount_of(request);
+  if (!asks_for_opener(file)) return nullptr;
+  if (handle < mount.first_handle && !mount.openers.contains(handle)) {
+    mount.openers.emplace(handle, opener_of(request, file));
+  }
+  const auto opener = mount.openers.find(handle);
+  return opener == mount.openers.end() ? nullptr : &opener->second;
+}
+
+/// What a file works on, as its opener sees it.
+FileServices services_for(fuse_req_t request, const Opener* opener) {
+  const FileServices& ours = mount_of(request).services;
+  if (opener == nullptr) return ours;
+  const bool allowed = opener->may_name_agent;
+  return {ours.tree,    ours.controller, opener->view == nullptr ? ours.membership : *opener->view,
+          ours.dialect, ours.hierarchy,  [allowed](const Writer&) { return allowed; },
+          ours.changes};
 }
 
 void op_open(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
@@ -258,10 +309,7 @@ void op_open(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
   if ((info->flags & O_DIRECT) != 0) return void(fuse_reply_err(request, EINVAL));
   if ((info->flags & O_TRUNC) != 0) touch(node, mount.now());
   info->fh = mount.next_handle++;
-  if (node.file->speaks_of_tasks) {
-    auto view = mount.services.membership.seen_by(fuse_req_ctx(request)->pid);
-    if (view != nullptr) mount.views.emplace(info->fh, std::move(view));
-  }
+  if (asks_for_opener(*node.file)) mount.openers.emplace(info->fh, opener_of(request, *node.file));
   info->direct_io = 1;  // sizes are 0, texts change by themselves
   info->noflush = 1;
   fuse_reply_open(request, info);
@@ -271,33 +319,55 @@ void op_read(fuse_req_t request, fuse_ino_t ino, std::size_t size, off_t offset,
              fuse_file_info* info) {
   FuseMount& mount = mount_of(request);
   const Node node = node_of(mount, ino);
-  if (node.group == nullptr || node.file == nullptr) return void(fuse_reply_err(request, ENODEV));
-  const auto text = mount.snapshots.read(info->fh, static_cast<std::uint64_t>(offset), size, [&] {
-    return show_file(services_for(request, *node.file, info->fh), node.group->id, *node.file);
-  });
+  if (node.file == nullptr) return void(fuse_reply_err(request, ENODEV));
+  const auto make = [&]() -> Result<std::string> {
+    if (node.group == nullptr) return failure(ENODEV);
+    const Opener* opener = opener_of_handle(request, *node.file, info->fh);
+    return show_file(services_for(request, opener), node.group->id, *node.file);
+  };
+  const auto offset_bytes = static_cast<std::uint64_t>(offset);
+  const auto text = mount.snapshots.read(info->fh, offset_bytes, size, make);
   if (!text) return void(fuse_reply_err(request, text.error().number));
+  // Of a removed group, what was begun is read to its end; the end itself is no answer any more.
+  if (node.group == nullptr && text.value().empty()) return void(fuse_reply_err(request, ENODEV));
   fuse_reply_buf(request, text.value().data(), text.value().size());
 }
 
-/// The offset means nothing: every write(2) is a command of its own.
+/// The offset means nothing: every write(2) is a command of its own. It moves the writer (an id of
+/// 0), but with the rights of who opened the file, as in the kernel.
 void op_write(fuse_req_t request, fuse_ino_t ino, const char* data, std::size_t size, off_t,
               fuse_file_info* info) {
   FuseMount& mount = mount_of(request);
   Node node = node_of(mount, ino);
   if (file_of(node.id) == FileNumber::kDirectory) return void(fuse_reply_err(request, EISDIR));
   if (node.file == nullptr) return void(fuse_reply_err(request, ENODEV));
+  const Opener* opener = opener_of_handle(request, *node.file, info->fh);
   const fuse_ctx& caller = *fuse_req_ctx(request);
-  const auto stored = store_file(services_for(request, *node.file, info->fh), group_of(node.id),
-                                 *node.file, {data, size}, Writer{caller.pid, caller.uid});
+  const Writer writer{caller.pid, opener == nullptr ? caller.uid : opener->uid};
+  const auto stored = store_file(services_for(request, opener), group_of(node.id), *node.file,
+                                 {data, size}, writer);
   if (!stored) return void(fuse_reply_err(request, stored.error().number));
   touch(node, mount.now());
+  // Members are told of by who moves them; that the file's time has changed as well can wait.
+  if (!node.file->speaks_of_tasks) note_change(mount, node);
   fuse_reply_write(request, size);
 }
 
 void op_release(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
   mount_of(request).snapshots.release(info->fh);
-  mount_of(request).views.erase(info->fh);
+  mount_of(request).openers.erase(info->fh);
   fuse_reply_err(request, 0);
+}
+
+/// As a file of kernfs: always ready, with news until it is read for the first time, and for ever
+/// when its group is gone.
+void op_poll(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info, fuse_pollhandle* waiter) {
+  FuseMount& mount = mount_of(request);
+  if (waiter != nullptr) fuse_pollhandle_destroy(waiter);  // there will be nothing to tell
+  const bool is_gone = node_of(mount, ino).group == nullptr;
+  unsigned events = POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM;
+  if (is_gone || !mount.snapshots.contains(info->fh)) events |= POLLPRI | POLLERR;
+  fuse_reply_poll(request, events);
 }
 
 void op_fsync(fuse_req_t request, fuse_ino_t, int, fuse_file_info*) {
@@ -315,7 +385,7 @@ void op_ioctl(fuse_req_t request, fuse_ino_t, unsigned, void*, fuse_file_info*, 
 
 void op_getattr(fuse_req_t request, fuse_ino_t ino, fuse_file_info*) {
   const struct stat stat = stat_of(node_of(mount_of(request), ino));
-  fuse_reply_attr(request, &stat, 0);
+  fuse_reply_attr(request, &stat, kAttributesHoldSeconds);
 }
 
 void apply(Attributes& own, const struct stat& wanted, int fields, WallTimeNs now) {
@@ -335,11 +405,14 @@ void op_setattr(fuse_req_t request, fuse_ino_t ino, struct stat* wanted, int fie
                 fuse_file_info*) {
   FuseMount& mount = mount_of(request);
   const Node node = node_of(mount, ino);
+  const bool resizes = (fields & FUSE_SET_ATTR_SIZE) != 0;
+  if (resizes && wanted->st_size > kMaxFileBytes) return void(fuse_reply_err(request, EFBIG));
   if (node.group != nullptr) {
     apply(own_attributes(*node.group, node.file), *wanted, fields, mount.now());
+    note_change(mount, node);
   }
   const struct stat stat = stat_of(node);
-  fuse_reply_attr(request, &stat, 0);
+  fuse_reply_attr(request, &stat, kAttributesHoldSeconds);
 }
 
 /// xattr replies come in two shapes: the size alone, or the bytes if they fit.
@@ -356,8 +429,9 @@ void op_setxattr(fuse_req_t request, fuse_ino_t ino, const char* name, const cha
   XattrMode mode = XattrMode::kAny;
   if ((flags & XATTR_CREATE) != 0) mode = XattrMode::kCreate;
   if ((flags & XATTR_REPLACE) != 0) mode = XattrMode::kReplace;
-  reply_status(request,
-               set_xattr(own_attributes(*node.group, node.file), name, {value, size}, mode));
+  const auto set = set_xattr(own_attributes(*node.group, node.file), name, {value, size}, mode);
+  if (set) note_change(mount_of(request), node);
+  reply_status(request, set);
 }
 
 void op_getxattr(fuse_req_t request, fuse_ino_t ino, const char* name, std::size_t capacity) {
@@ -378,7 +452,9 @@ void op_listxattr(fuse_req_t request, fuse_ino_t ino, std::size_t capacity) {
 void op_removexattr(fuse_req_t request, fuse_ino_t ino, const char* name) {
   const Node node = node_of(mount_of(request), ino);
   if (node.group == nullptr) return void(fuse_reply_err(request, ENODEV));
-  reply_status(request, remove_xattr(own_attributes(*node.group, node.file), name));
+  const auto removed = remove_xattr(own_attributes(*node.group, node.file), name);
+  if (removed) note_change(mount_of(request), node);
+  reply_status(request, removed);
 }
 
 fuse_lowlevel_ops make_operations() {
@@ -399,6 +475,7 @@ fuse_lowlevel_ops make_operations() {
   ops.read = op_read;
   ops.write = op_write;
   ops.release = op_release;
+  ops.poll = op_poll;
   ops.fsync = op_fsync;
   ops.fsyncdir = op_fsyncdir;
   ops.ioctl = op_ioctl;

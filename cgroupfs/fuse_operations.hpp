@@ -13,6 +13,14 @@
 
 namespace blkio::cgroupfs {
 
+/// Who opened a file of which his rights and his view of the system are part. They stay with the
+/// descriptor: a program of root's that inherits it must not lend its rights to what it writes.
+struct Opener {
+  uid_t uid = 0;
+  bool may_name_agent = true;
+  std::shared_ptr<Membership> view;  ///< nullptr: sees tasks by the ids we see
+};
+
 /// What the operations, and libfuse's reads and writes, work on: the session's user data.
 struct FuseMount {
   FileServices services;
@@ -20,8 +28,7 @@ struct FuseMount {
   Snapshots snapshots;
   std::uint64_t first_handle = 0;  ///< of this process; older ones are another's
   std::uint64_t next_handle = 0;
-  /// Handles whose openers see tasks by other ids than we do.
-  std::unordered_map<std::uint64_t, std::shared_ptr<Membership>> views;
+  std::unordered_map<std::uint64_t, Opener> openers;  ///< by handle, of files that ask for them
 
   FuseSession::InitRequest init_request;
   bool muted = false;  ///< replies go nowhere: the kernel has had them

@@ -45,7 +45,7 @@ class LibfuseSession final : public FuseSession {
       : mount_{.services = services,
                .now = std::move(clock),
                .snapshots = {},
-               .views = {},
+               .openers = {},
                .init_request = {}} {
     // Not those an earlier process on this connection gave.
     mount_.first_handle = mount_.next_handle = static_cast<std::uint64_t>(mount_.now());

@@ -15,7 +15,7 @@ namespace blkio::cgroupfs {
 
 /// Serves the tree over a descriptor that somebody else has mounted: mount(2) with
 /// "fd=N,rootmode=40555,user_id=U,group_id=G,allow_other,default_permissions". The kernel checks
-/// permissions; names and attributes are never cached there (timeouts 0), so several mounts of one
+/// permissions; names are never cached there, attributes for a moment, so several mounts of one
 /// tree agree. Control thread only.
 class FuseSession {
  public:

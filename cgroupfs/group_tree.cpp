@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "cgroupfs/group_tree.hpp"
 
+#include <sys/stat.h>
+
 #include <cerrno>
 #include <limits>
 #include <vector>
@@ -11,6 +13,14 @@ namespace {
 bool is_possible_name(std::string_view name) {
   return !name.empty() && name != "." && name != ".." &&
          name.find_first_of(std::string_view("\n/\0", 3)) == std::string_view::npos;
+}
+
+/// The set-group-id bit of a directory hands down itself and the directory's group.
+Creator heir(const Attributes& parent, Creator creator) {
+  if ((parent.mode & S_ISGID) == 0) return creator;
+  creator.mode |= S_ISGID;
+  creator.gid = parent.gid;
+  return creator;
 }
 
 void touch(Attributes& directory, WallTimeNs now) {
@@ -70,7 +80,7 @@ Result<GroupId> GroupTree::mkdir(GroupId parent_id, std::string_view name, const
   if (is_taken(*parent, name)) return failure(EEXIST);
   if (next_id_ == std::numeric_limits<std::uint32_t>::max()) return failure(ENOSPC);
   BLKIO_TRY(membership_.add_group(GroupId{next_id_}, parent_id, name));
-  const Group& group = add(GroupId{next_id_++}, parent, name, creator);
+  const Group& group = add(GroupId{next_id_++}, parent, name, heir(parent->directory, creator));
   touch(parent->directory, creator.now);
   controller_.group_added(group.id, parent_id);
   return group.id;

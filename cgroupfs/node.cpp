@@ -9,9 +9,15 @@ namespace blkio::cgroupfs {
 namespace {
 
 constexpr std::string_view kTrusted = "trusted.";
+constexpr std::string_view kSecurity = "security.";
 
-bool is_kept(std::string_view name) {
-  return name.starts_with("user.") || name.starts_with(kTrusted) || name.starts_with("security.");
+/// EOPNOTSUPP: of a kind that is not kept; EINVAL: nothing but the kind.
+Result<void> check_name(std::string_view name) {
+  for (const std::string_view kind : {std::string_view("user."), kTrusted, kSecurity}) {
+    if (!name.starts_with(kind)) continue;
+    return name.size() == kind.size() ? failure(EINVAL) : Result<void>(success());
+  }
+  return failure(EOPNOTSUPP);
 }
 
 std::size_t bytes_of(const Attributes& attributes) {
@@ -41,7 +47,7 @@ Attributes& own_attributes(Group& group, const FileRow* file) {
 
 Result<void> set_xattr(Attributes& attributes, std::string_view name, std::string_view value,
                        XattrMode mode) {
-  if (!is_kept(name)) return failure(EOPNOTSUPP);
+  BLKIO_TRY(check_name(name));
   const auto found = attributes.xattrs.find(name);
   const bool exists = found != attributes.xattrs.end();
   if (exists && mode == XattrMode::kCreate) return failure(EEXIST);
@@ -54,14 +60,14 @@ Result<void> set_xattr(Attributes& attributes, std::string_view name, std::strin
 }
 
 Result<std::string> get_xattr(const Attributes& attributes, std::string_view name) {
-  if (!is_kept(name)) return failure(EOPNOTSUPP);
+  BLKIO_TRY(check_name(name));
   const auto found = attributes.xattrs.find(name);
   if (found == attributes.xattrs.end()) return failure(ENODATA);
   return found->second;
 }
 
 Result<void> remove_xattr(Attributes& attributes, std::string_view name) {
-  if (!is_kept(name)) return failure(EOPNOTSUPP);
+  BLKIO_TRY(check_name(name));
   const auto found = attributes.xattrs.find(name);
   if (found == attributes.xattrs.end()) return failure(ENODATA);
   attributes.xattrs.erase(found);

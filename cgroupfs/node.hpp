@@ -41,7 +41,8 @@ inline constexpr std::size_t kMaxXattrBytes = 128 * 1024;
 
 enum class XattrMode : std::uint8_t { kAny, kCreate, kReplace };
 
-/// EOPNOTSUPP: not user.*, trusted.* or security.*; EEXIST, ENODATA by the mode; ENOSPC: a bound.
+/// EOPNOTSUPP: not user.*, trusted.* or security.*, EINVAL: nothing behind the dot; EEXIST, ENODATA
+/// by the mode; ENOSPC: a bound.
 Result<void> set_xattr(Attributes& attributes, std::string_view name, std::string_view value,
                        XattrMode mode);
 /// EOPNOTSUPP as above; ENODATA: not set.

@@ -23,6 +23,8 @@ class Snapshots {
   /// At most `size` bytes from `offset`; empty at the end. The view holds until the next call.
   Result<std::string_view> read(std::uint64_t handle, std::uint64_t offset, std::size_t size,
                                 const Make& make);
+  /// Whether anything has been read through the handle.
+  bool contains(std::uint64_t handle) const { return snapshots_.contains(handle); }
   void release(std::uint64_t handle) { snapshots_.erase(handle); }
   std::size_t size() const { return snapshots_.size(); }
 

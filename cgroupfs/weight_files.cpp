@@ -81,7 +81,7 @@ Store store_device_weight(WeightKind kind) {
     if (const auto number = parse_group_weight(text)) {
       return set_group_weight(services, weights, *number);
     }
-    BLKIO_TRY(const auto rule, parse_device_rule(text));
+    BLKIO_TRY(const auto rule, parse_device_rule(trim(text)));
     if (!services.controller.has_device(rule.device)) return failure(ENODEV);
     if (!services.controller.has_weights(rule.device)) return failure(EOPNOTSUPP);
     services.controller.meet_device(group.id, rule.device);

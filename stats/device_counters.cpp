@@ -87,10 +87,20 @@ void DeviceCounters::inherit(const DeviceCounters& child) {
     if (is_gauge(counter)) continue;
     OpCounts left = child.own(counter);
     left += child.inherited(counter);
-    table.add(cell(counter, kRead), left.read);
-    table.add(cell(counter, kWrite), left.write);
-    table.add(cell(counter, kDiscard), left.discard);
+    add_columns(table, counter, left);
   }
+}
+
+void DeviceCounters::restore(Counter counter, const OpCounts& own, const OpCounts& inherited) {
+  if (is_gauge(counter)) return;
+  add_columns(own_, counter, own);
+  if (inherited.total() != 0) add_columns(inheritance(), counter, inherited);
+}
+
+void DeviceCounters::add_columns(Table& table, Counter counter, const OpCounts& counts) {
+  table.add(cell(counter, kRead), counts.read);
+  table.add(cell(counter, kWrite), counts.write);
+  table.add(cell(counter, kDiscard), counts.discard);
 }
 
 // ---- reading -----------------------------------------------------------------------------------

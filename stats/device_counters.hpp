@@ -45,6 +45,9 @@ class DeviceCounters {
   /// gauges apart. Allocates the first time.
   void inherit(const DeviceCounters& child);
 
+  /// Adds what an earlier daemon had counted; gauges apart.
+  void restore(Counter counter, const OpCounts& own, const OpCounts& inherited);
+
   /// The group's own count since the last reset(); of a gauge, its present value.
   OpCounts own(Counter counter) const;
   /// What removed children left since the last reset().
@@ -66,6 +69,7 @@ class DeviceCounters {
     return std::size_t{column} * kCounters + static_cast<std::size_t>(counter);
   }
   void add(Counter counter, Column column, std::uint64_t n) { own_.add(cell(counter, column), n); }
+  static void add_columns(Table& table, Counter counter, const OpCounts& counts);
   Table& inheritance();
 
   Table own_;

@@ -41,6 +41,13 @@ std::vector<DeviceNumber> GroupStats::devices() const {
   return met;
 }
 
+void GroupStats::reset(DeviceNumber device) {
+  if (Row* row = row_of(device)) {
+    row->stats.counters.reset();
+    row->stats.scheduling.reset();
+  }
+}
+
 void GroupStats::reset() {
   for (Row* row = newest_.load(std::memory_order_acquire); row != nullptr; row = row->older) {
     row->stats.counters.reset();

@@ -39,6 +39,8 @@ class GroupStats {
   std::vector<DeviceNumber> devices() const;
   /// Clears every row.
   void reset();
+  /// Clears the device's row, if there is one.
+  void reset(DeviceNumber device);
 
  private:
   /// What a request counts in stands in as few cache lines as can be.

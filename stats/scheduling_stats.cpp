@@ -64,6 +64,29 @@ void SchedulingStats::inherit(SchedulingStats& child, TimeNs now, Parts per_requ
   add_requests(std::exchange(child.waiting_, 0), std::exchange(child.at_device_, 0), now);
 }
 
+SchedulingStats::Totals SchedulingStats::totals() const {
+  const auto count = [&](Count which) { return counts_.since_reset(which); };
+  return {.time_ns = count(kTime) / DeviceTime::kPartsPerNs,
+          .time_left_ns = count(kTimeLeft) / DeviceTime::kPartsPerNs,
+          .queue_sizes = count(kQueueSizes),
+          .picks = count(kPicks),
+          .group_wait_ns = count(kGroupWait),
+          .idle_ns = count(kIdle),
+          .empty_ns = count(kEmpty),
+          .dequeues = count(kDequeues)};
+}
+
+void SchedulingStats::restore(const Totals& totals) {
+  counts_.add(kTime, totals.time_ns * DeviceTime::kPartsPerNs);
+  counts_.add(kTimeLeft, totals.time_left_ns * DeviceTime::kPartsPerNs);
+  counts_.add(kQueueSizes, totals.queue_sizes);
+  counts_.add(kPicks, totals.picks);
+  counts_.add(kGroupWait, totals.group_wait_ns);
+  counts_.add(kIdle, totals.idle_ns);
+  counts_.add(kEmpty, totals.empty_ns);
+  counts_.add(kDequeues, totals.dequeues);
+}
+
 std::uint64_t SchedulingStats::scalar(Scalar scalar) const {
   switch (scalar) {
     case Scalar::kTimeNs:

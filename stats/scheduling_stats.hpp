@@ -43,6 +43,23 @@ class SchedulingStats {
 
   /// Since the last reset(). Any thread.
   std::uint64_t scalar(Scalar scalar) const;
+
+  /// What all of them are made of.
+  struct Totals {
+    std::uint64_t time_ns = 0;
+    std::uint64_t time_left_ns = 0;
+    std::uint64_t queue_sizes = 0;  ///< seen at the picks, summed
+    std::uint64_t picks = 0;
+    std::uint64_t group_wait_ns = 0;
+    std::uint64_t idle_ns = 0;
+    std::uint64_t empty_ns = 0;
+    std::uint64_t dequeues = 0;
+  };
+  /// Since the last reset(). Any thread.
+  Totals totals() const;
+  /// Adds what an earlier daemon had counted.
+  void restore(const Totals& totals);
+
   /// Any thread.
   void reset() { counts_.reset(); }
 

@@ -68,8 +68,8 @@ enum class TaskScope : std::uint8_t {
 
 /// Who wrote an id into tasks or cgroup.procs; ids of the daemon's own namespaces.
 struct Writer {
-  pid_t tid = 0;
-  uid_t uid = 0;
+  pid_t tid = 0;  ///< the thread that an id of 0 means
+  uid_t uid = 0;  ///< of who opened the file: his are the rights
 };
 
 /// Which task is in which group, as far as the files ask. Called on the control thread; errors are

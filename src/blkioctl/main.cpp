@@ -5,6 +5,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cerrno>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,7 @@ struct Arguments {
   std::string group;
   std::string file;
   std::string value;
+  std::string device;
   std::vector<std::string> command;
   bool as_json = false;
 };
@@ -77,13 +79,13 @@ Outcome list_groups(const Arguments& arguments) {
   return 0;
 }
 
-Result<json> ask(const Arguments& arguments, const char* command) {
+Result<json> ask(const Arguments& arguments, const json& request) {
   std::string socket = arguments.socket;
   if (socket.empty()) {
     BLKIO_TRY(const auto mount, find_mount(arguments.mount));
     BLKIO_TRY(socket, control_plane::control_path(mount));
   }
-  return ask_daemon(socket, {{"command", command}});
+  return ask_daemon(socket, request);
 }
 
 std::string plain(const json& value) {
@@ -91,7 +93,7 @@ std::string plain(const json& value) {
 }
 
 Outcome show_status(const Arguments& arguments) {
-  BLKIO_TRY(const auto status, ask(arguments, "status"));
+  BLKIO_TRY(const auto status, ask(arguments, {{"command", "status"}}));
   if (arguments.as_json) {
     fmt::print("{}\n", status.dump(2));
     return 0;
@@ -102,7 +104,7 @@ Outcome show_status(const Arguments& arguments) {
 
 // One line each: its number, then all that is known of it.
 Outcome show_devices(const Arguments& arguments) {
-  BLKIO_TRY(const auto answer, ask(arguments, "devices"));
+  BLKIO_TRY(const auto answer, ask(arguments, {{"command", "devices"}}));
   const auto devices = answer.value("devices", json::array());
   if (arguments.as_json) {
     fmt::print("{}\n", devices.dump(2));
@@ -118,6 +120,39 @@ Outcome show_devices(const Arguments& arguments) {
   return 0;
 }
 
+/// PATH or MAJ:MIN=PATH for a daemon that is not in our directory.
+std::string absolute_device(const std::string& text) {
+  const std::size_t equals = text.find('=');
+  const std::size_t from = equals == std::string::npos ? 0 : equals + 1;
+  const std::string path = text.substr(from);
+  if (path.empty() || path.starts_with("null:")) return text;
+  return text.substr(0, from) + std::filesystem::absolute(path).string();
+}
+
+Outcome add_device(const Arguments& arguments) {
+  const std::string device = absolute_device(arguments.device);
+  BLKIO_TRY(const auto added, ask(arguments, {{"command", "device add"}, {"device", device}}));
+  if (arguments.as_json) {
+    fmt::print("{}\n", added.dump(2));
+  } else {
+    fmt::print("{} {}\n", plain(added.value("device", json("?"))),
+               plain(added.value("path", json("?"))));
+  }
+  return 0;
+}
+
+Outcome remove_device(const Arguments& arguments) {
+  BLKIO_TRY(ask(arguments, {{"command", "device remove"}, {"device", arguments.device}}));
+  return 0;
+}
+
+Outcome set_scheduler(const Arguments& arguments) {
+  BLKIO_TRY(ask(
+      arguments,
+      {{"command", "scheduler"}, {"device", arguments.device}, {"scheduler", arguments.value}}));
+  return 0;
+}
+
 using Action = Outcome (*)(const Arguments&);
 
 struct CommandLine {
@@ -129,7 +164,10 @@ struct CommandLine {
 
  private:
   CLI::App* command(const char* name, const char* description, Action does) {
-    CLI::App* added = app.add_subcommand(name, description);
+    return command(app, name, description, does);
+  }
+  CLI::App* command(CLI::App& of, const char* name, const char* description, Action does) {
+    CLI::App* added = of.add_subcommand(name, description);
     added->callback([this, does] { action = does; });
     return added;
   }
@@ -158,6 +196,20 @@ CommandLine::CommandLine() {
 
   json_flag(command("status", "tell how the daemon works", show_status));
   json_flag(command("devices", "list the proxied devices", show_devices));
+
+  CLI::App* device = app.add_subcommand("device", "proxy a device, or one less, while running");
+  device->require_subcommand(1);
+  CLI::App* added = command(*device, "add", "proxy a device", add_device);
+  added->add_option("DEVICE", arguments.device, "PATH, MAJ:MIN=PATH or MAJ:MIN=null:SIZE")
+      ->required();
+  json_flag(added);
+  command(*device, "remove", "end it; its rules and counters go with it", remove_device)
+      ->add_option("DEVICE", arguments.device, "MAJ:MIN")
+      ->required();
+
+  CLI::App* scheduler = command("scheduler", "tell whether weights act on a device", set_scheduler);
+  scheduler->add_option("DEVICE", arguments.device, "MAJ:MIN")->required();
+  scheduler->add_option("SCHEDULER", arguments.value, "bfq or none")->required();
 
   CLI::App* set = command("set", "write a value to a file of a group", set_value);
   group_and_file(set);

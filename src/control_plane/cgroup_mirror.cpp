@@ -214,7 +214,8 @@ Result<int> CgroupMirror::open_directory(GroupId group) const {
       group = found->second.parent;
     }
   }
-  BLKIO_TRY(auto at, open_at(root_, ".", O_RDONLY | O_DIRECTORY));
+  Fd at(::fcntl(root_, F_DUPFD_CLOEXEC, 0));
+  if (at.get() < 0) return failure(errno, "mirror");
   for (auto name = upwards.rbegin(); name != upwards.rend(); ++name) {
     BLKIO_TRY(auto next, open_at(at.get(), name->c_str(), O_RDONLY | O_DIRECTORY));
     at = std::move(next);

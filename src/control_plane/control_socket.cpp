@@ -46,13 +46,13 @@ json refusal(const std::string& why) {
   return {{"ok", false}, {"error", why}};
 }
 
-json answer(const ControlHandler& handler, std::string_view line) {
+void answer(const ControlHandler& handler, std::string_view line, const ControlReply& reply) {
   const auto request = json::parse(line, nullptr, false);
-  if (!request.is_object()) return refusal("the request is not a JSON object");
+  if (!request.is_object()) return reply(refusal("the request is not a JSON object"));
   try {
-    return handler(request);
+    handler(request, reply);
   } catch (const std::exception& error) {
-    return refusal(error.what());
+    reply(refusal(error.what()));
   }
 }
 
@@ -121,16 +121,21 @@ class ControlSocket::Session : public std::enable_shared_from_this<Session> {
   void read() {
     asio::async_read_until(socket_, asio::dynamic_buffer(received_, kMaxControlLine), '\n',
                            [self = shared_from_this()](error_code error, std::size_t size) {
-                             if (!error) self->reply(size);
+                             if (!error) self->handle(size);
                            });
   }
 
  private:
-  void reply(std::size_t size) {
-    const auto line = std::string_view(received_).substr(0, size);
-    reply_ = answer(state_->handler, line).dump(-1, ' ', false, json::error_handler_t::replace);
-    reply_ += '\n';
+  void handle(std::size_t size) {
+    const std::string line = received_.substr(0, size);
     received_.erase(0, size);
+    answer(state_->handler, line,
+           [self = shared_from_this()](const json& answered) { self->reply(answered); });
+  }
+
+  void reply(const json& answered) {
+    reply_ = answered.dump(-1, ' ', false, json::error_handler_t::replace);
+    reply_ += '\n';
     asio::async_write(socket_, asio::buffer(reply_),
                       [self = shared_from_this()](error_code error, std::size_t) {
                         if (!error) self->read();

@@ -17,9 +17,11 @@ class io_context;
 
 namespace blkio::control_plane {
 
-/// Answers a request with a whole reply: {"ok": true, ...} or {"ok": false, "error": "..."}. What
-/// it throws of std::exception becomes the latter.
-using ControlHandler = std::function<nlohmann::json(const nlohmann::json&)>;
+/// Takes a whole reply: {"ok": true, ...} or {"ok": false, "error": "..."}. On the thread of the
+/// io_context, once.
+using ControlReply = std::function<void(const nlohmann::json&)>;
+/// Answers a request, now or later. What it throws of std::exception is an answer too.
+using ControlHandler = std::function<void(const nlohmann::json&, ControlReply)>;
 
 inline constexpr std::size_t kMaxControlLine = 64 << 10;
 inline constexpr std::size_t kMaxControlClients = 32;

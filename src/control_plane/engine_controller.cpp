@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "engine_controller.hpp"
 
+#include <utility>
+
 namespace blkio::control_plane {
 
 EngineController::EngineController(stats::GroupStats& root_stats, std::vector<Device> devices,
@@ -18,20 +20,41 @@ bool EngineController::has_weights(DeviceNumber device) const {
   return it != devices_.end() && it->second;
 }
 
+void EngineController::device_added(const Device& device) {
+  devices_[device.number] = device.has_weights;
+}
+
+void EngineController::device_removed(DeviceNumber device) {
+  devices_.erase(device);
+  counting_.erase(device);
+  root_stats_.reset(device);
+  for (auto& [group, stats] : stats_) stats->reset(device);
+}
+
+void EngineController::set_weights(DeviceNumber device, bool has_weights) {
+  devices_[device] = has_weights;
+}
+
+std::vector<DeviceNumber> EngineController::devices() const {
+  std::vector<DeviceNumber> numbers;
+  for (const auto& [number, has_weights] : devices_) numbers.push_back(number);
+  return numbers;
+}
+
 template <class F>
 void EngineController::on_shard(DeviceNumber device, F&& f) {
-  engine_->call([&] {
+  on_engine([&] {
     if (data_plane::DeviceShard* shard = engine_->shard(device)) f(*shard);
   });
 }
 
 void EngineController::group_added(GroupId group, GroupId parent) {
   stats::GroupStats& stats = *(stats_[group] = std::make_unique<stats::GroupStats>());
-  engine_->call([&] { engine_->groups().group_added(group, parent, stats); });
+  on_engine([&] { engine_->groups().group_added(group, parent, stats); });
 }
 
 void EngineController::group_removed(GroupId group, GroupId parent) {
-  engine_->call([&] {
+  on_engine([&] {
     for (const auto& shard : engine_->shards())
       shard->queue().group_removed(group, parent, engine_->now());
     engine_->groups().group_removed(group);
@@ -40,6 +63,7 @@ void EngineController::group_removed(GroupId group, GroupId parent) {
 }
 
 void EngineController::meet_device(GroupId group, DeviceNumber device) {
+  if (row_of(group, device) != nullptr) return;  // and so have its ancestors
   on_shard(device, [&](data_plane::DeviceShard& shard) { shard.queue().meet(group); });
 }
 
@@ -61,9 +85,16 @@ const stats::GroupStats* EngineController::stats_of(GroupId group) const {
   return it == stats_.end() ? nullptr : it->second.get();
 }
 
+stats::GroupStats* EngineController::stats_of(GroupId group) {
+  return const_cast<stats::GroupStats*>(std::as_const(*this).stats_of(group));
+}
+
 std::vector<DeviceNumber> EngineController::devices_met(GroupId group) const {
   const stats::GroupStats* stats = stats_of(group);
-  return stats == nullptr ? std::vector<DeviceNumber>{} : stats->devices();
+  if (stats == nullptr) return {};
+  std::vector<DeviceNumber> met = stats->devices();
+  std::erase_if(met, [&](DeviceNumber device) { return !has_device(device); });
+  return met;
 }
 
 const stats::DeviceStats* EngineController::row_of(GroupId group, DeviceNumber device) const {
@@ -94,11 +125,15 @@ bool EngineController::throttle_counters_started(DeviceNumber device) const {
 }
 
 void EngineController::reset_stats(GroupId group) {
-  if (group == GroupId::kRoot) {
-    root_stats_.reset();
-  } else if (const auto it = stats_.find(group); it != stats_.end()) {
-    it->second->reset();
-  }
+  if (stats::GroupStats* stats = stats_of(group)) stats->reset();
+}
+
+void EngineController::restore_counts(GroupId group, DeviceNumber device,
+                                      const SavedCounts& saved) {
+  on_shard(device, [&](data_plane::DeviceShard& shard) {
+    shard.queue().meet(group);
+    saved.restore_to(stats_of(group)->meet(device));
+  });
 }
 
 }  // namespace blkio::control_plane

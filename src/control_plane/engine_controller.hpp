@@ -9,6 +9,7 @@
 
 #include "blkio/controller.hpp"
 #include "data_plane/engine.hpp"
+#include "saved_state.hpp"
 #include "stats/group_stats.hpp"
 
 namespace blkio::control_plane {
@@ -40,9 +41,30 @@ class EngineController final : public Controller {
   bool throttle_counters_started(DeviceNumber device) const override;
   void reset_stats(GroupId group) override;
 
+  /// All that f() asks of the engine is done in one go: one answer to wait for, instead of one for
+  /// every call. The engine does nothing else meanwhile.
+  template <class F>
+  void together(F&& f);
+  /// The engine serves the device since.
+  void device_added(const Device& device);
+  /// The engine does not serve it any more. What was counted is forgotten.
+  void device_removed(DeviceNumber device);
+  /// Whether weights act on the device from now on.
+  void set_weights(DeviceNumber device, bool has_weights);
+
+  /// Those that are proxied.
+  std::vector<DeviceNumber> devices() const;
+  /// nullptr if the group is gone or has never met the device. Lives as long as the group.
+  const stats::DeviceStats* row_of(GroupId group, DeviceNumber device) const;
+  /// The group gets to know the device; what an earlier daemon had counted is added.
+  void restore_counts(GroupId group, DeviceNumber device, const SavedCounts& saved);
+
  private:
   const stats::GroupStats* stats_of(GroupId group) const;
-  const stats::DeviceStats* row_of(GroupId group, DeviceNumber device) const;
+  stats::GroupStats* stats_of(GroupId group);
+  /// Runs f() on the engine's thread.
+  template <class F>
+  void on_engine(F&& f);
   /// Runs f(shard of the device, engine) on the engine's thread.
   template <class F>
   void on_shard(DeviceNumber device, F&& f);
@@ -53,6 +75,22 @@ class EngineController final : public Controller {
   std::set<DeviceNumber> counting_;  ///< Dialect::kKernel: a rule was written
   std::unordered_map<GroupId, std::unique_ptr<stats::GroupStats>> stats_;
   data_plane::Engine* engine_ = nullptr;
+  bool together_ = false;  ///< we are on the engine's thread already, the control thread waits
 };
+
+template <class F>
+void EngineController::on_engine(F&& f) {
+  if (together_) return f();
+  engine_->call(f);
+}
+
+template <class F>
+void EngineController::together(F&& f) {
+  engine_->call([&] {
+    together_ = true;
+    f();
+    together_ = false;
+  });
+}
 
 }  // namespace blkio::control_plane

@@ -6,6 +6,7 @@
 #include <linux/netlink.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -61,6 +62,15 @@ std::optional<TaskEvent> translate(const proc_event& event) {
   }
 }
 
+// PROC_USER_INIT_INO and PROC_PID_INIT_INO of include/linux/proc_ns.h, the same since Linux 3.8.
+constexpr ino_t kInitialUserNamespace = 0xEFFFFFFDU;
+constexpr ino_t kInitialPidNamespace = 0xEFFFFFFCU;
+
+bool is_namespace(const char* path, ino_t number) {
+  struct stat found {};
+  return ::stat(path, &found) == 0 && found.st_ino == number;
+}
+
 }  // namespace
 
 std::optional<TaskEvent> parse_connector_message(std::span<const std::byte> datagram) {
@@ -80,6 +90,11 @@ std::optional<TaskEvent> parse_connector_message(std::span<const std::byte> data
 }
 
 Result<std::unique_ptr<ProcConnector>> ProcConnector::open() {
+  // Elsewhere the kernel ignores the subscription, but delivers as long as anybody else has one.
+  if (!is_namespace("/proc/self/ns/user", kInitialUserNamespace) ||
+      !is_namespace("/proc/self/ns/pid", kInitialPidNamespace)) {
+    return failure(ENODATA, "proc connector: only in the initial user and pid namespaces");
+  }
   const int fd = ::socket(PF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_CONNECTOR);
   if (fd < 0) return failure(errno, "proc connector");
   std::unique_ptr<ProcConnector> connector(new ProcConnector(fd));

@@ -19,9 +19,10 @@ std::optional<TaskEvent> parse_connector_message(std::span<const std::byte> data
 
 class ProcConnector final : public TaskEvents {
  public:
-  /// Opens the socket and proves, with a thread of its own, that events do arrive: in a foreign
-  /// user or pid namespace the kernel accepts the subscription and then stays silent (ENODATA
-  /// here). EPROTONOSUPPORT: built without it. EPERM, EACCES: not permitted on this kernel.
+  /// Opens the socket and proves, with a thread of its own, that events do arrive. ENODATA: they do
+  /// not, or we are in a user or pid namespace of which the kernel takes no subscription: there it
+  /// stays silent, or ends with somebody else's. EPROTONOSUPPORT: built without it. EPERM, EACCES:
+  /// not permitted on this kernel.
   static Result<std::unique_ptr<ProcConnector>> open();
 
   ProcConnector(const ProcConnector&) = delete;

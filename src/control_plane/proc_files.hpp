@@ -22,7 +22,7 @@ inline constexpr std::uint32_t kPfExiting = 0x00000004;
 inline constexpr std::uint32_t kPfKthread = 0x00200000;
 inline constexpr std::uint32_t kPfNoSetAffinity = 0x04000000;
 
-/// From /proc/TID/stat.
+/// From /proc/TID/task/TID/stat.
 struct ProcStat {
   char state = '?';  ///< 'Z': a zombie; 'X', 'x': being reaped
   pid_t ppid = 0;    ///< of the process, the same for all its threads

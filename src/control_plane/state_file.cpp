@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <charconv>
 #include <filesystem>
+#include <future>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -84,10 +85,16 @@ class Reader {
       const bool finished = rest_.find('\n') != std::string_view::npos;
       const bool appended = number_ > snapshot;
       const auto value = parse_line(next());
-      if (!finished && appended) break;
-      if (!value && rest_.empty() && appended) break;
+      if (appended && (!finished || (!value && rest_.empty()))) {
+        spdlog::warn("{}: the last line was not finished, it is ignored", path_);
+        break;
+      }
       if (!value || !finished) return damaged("its checksum is wrong");
-      visit(*value);
+      try {
+        visit(*value);
+      } catch (const std::exception& error) {
+        return damaged(error.what());
+      }
     }
     if (number_ <= snapshot) return damaged("the file ends here, in the middle of its snapshot");
     return success();
@@ -156,15 +163,20 @@ Result<std::unique_ptr<StateFile>> StateFile::open(boost::asio::io_context& cont
 }
 
 Result<void> StateFile::append(std::string_view lines) {
+  if (!whole_) return failure(EIO, path_);
   const auto add = [&](int fd, std::size_t& size) -> Result<void> {
     if (fd < 0) return success();
     Result<void> written = write_all(fd, lines);
     if (written) {
       size += lines.size();
-    } else if (::ftruncate(fd, static_cast<off_t>(size)) != 0) {
+      return success();
+    }
+    whole_ = false;
+    // Half a line would be damage.
+    if (::ftruncate(fd, static_cast<off_t>(size)) != 0) {
       spdlog::error("{}: {}", path_, std::generic_category().message(errno));
     }
-    return written;
+    return failure(written.error().number, path_);
   };
   BLKIO_TRY(add(fd_, bytes_));
   BLKIO_TRY(add(next_, next_bytes_));
@@ -188,9 +200,9 @@ Result<void> StateFile::write_next(std::string_view snapshot, std::size_t lines)
   return failure(error.number, name);
 }
 
-Result<void> StateFile::put_in_place() const {
+Result<void> StateFile::put_in_place(int next) const {
   const std::string name = path_ + ".new";
-  if (::fsync(next_) != 0) return failure(errno, name);
+  if (::fsync(next) != 0) return failure(errno, name);
   if (::rename(name.c_str(), path_.c_str()) != 0) return failure(errno, path_);
   const std::string directory = std::filesystem::path(path_).parent_path();
   const int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -211,23 +223,32 @@ void StateFile::replaced(const Result<void>& how) {
   if (fd_ >= 0) ::close(fd_);
   fd_ = next;
   bytes_ = next_bytes_;
+  whole_ = true;
 }
 
 Result<void> StateFile::replace(std::string_view snapshot, std::size_t lines) {
   BLKIO_TRY(write_next(snapshot, lines));
-  boost::asio::post(disk_, [this, alive = alive_] {
-    boost::asio::post(context_, [this, alive, how = put_in_place()] {
-      if (*alive) replaced(how);
+  boost::asio::post(disk_, [this, alive = alive_, serial = ++serial_, next = next_] {
+    boost::asio::post(context_, [this, alive, serial, how = put_in_place(next)] {
+      if (*alive && serial == serial_) replaced(how);
     });
   });
   return success();
 }
 
 Result<void> StateFile::replace_now(std::string_view snapshot, std::size_t lines) {
-  disk_.join();  // a replacement on its way is older
-  if (next_ >= 0) ::close(std::exchange(next_, -1));
+  ++serial_;  // a replacement on its way is older, and done before ours: one thread does both
+  const auto in_turn = [&](auto&& work) {
+    std::promise<Result<void>> done;
+    boost::asio::post(disk_, [&] { done.set_value(work()); });
+    return done.get_future().get();
+  };
+  if (next_ >= 0) {
+    BLKIO_TRY(in_turn([] { return Result<void>(success()); }));
+    ::close(std::exchange(next_, -1));
+  }
   BLKIO_TRY(write_next(snapshot, lines));
-  Result<void> how = put_in_place();
+  Result<void> how = in_turn([&] { return put_in_place(next_); });
   replaced(how);
   return how;
 }

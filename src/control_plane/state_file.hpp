@@ -27,7 +27,8 @@ namespace blkio::control_plane {
 /// io_context alone; what waits for a disk runs on a thread of its own.
 class StateFile {
  public:
-  /// Called with each line of the file, in their order.
+  /// Called with each line of the file, in their order. What it throws of std::exception means that
+  /// the line is damaged.
   using Visit = std::function<void(const nlohmann::json&)>;
 
   /// Reads the file; one that does not exist has no lines. Errors name it: EBUSY (another daemon
@@ -42,9 +43,11 @@ class StateFile {
   /// One line, as append() and replace() take them.
   static std::string line(const nlohmann::json& value);
 
-  /// Adds whole lines at the end, all or none. On an error what is in the file is as before; the
-  /// next replace() may mend it.
+  /// Adds whole lines at the end, all or none. After an error nothing is added any more, until a
+  /// replace() has mended it.
   Result<void> append(std::string_view lines);
+  /// False if something could not be appended, and no snapshot has told it since.
+  bool whole() const { return whole_; }
 
   /// `snapshot`, of so many lines, takes the place of all that was there, in one step: whenever the
   /// power fails, the old or the new is found. Until that is so, append() adds to both. Not while
@@ -64,7 +67,7 @@ class StateFile {
  private:
   StateFile(boost::asio::io_context& context, std::string path);
   Result<void> write_next(std::string_view snapshot, std::size_t lines);
-  Result<void> put_in_place() const;
+  Result<void> put_in_place(int next) const;
   void replaced(const Result<void>& how);
 
   boost::asio::io_context& context_;
@@ -73,6 +76,8 @@ class StateFile {
   int next_ = -1;  ///< takes its place when the disk has it
   std::size_t bytes_ = 0;
   std::size_t next_bytes_ = 0;
+  unsigned serial_ = 0;  ///< of replacements
+  bool whole_ = true;
   bool synced_ = true;
   bool syncing_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  ///< for what the pool posts back

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <iterator>
+#include <unordered_map>
 #include <utility>
 
 #include "pid_namespace.hpp"
@@ -109,7 +110,29 @@ Result<void> TaskDirectory::attach(pid_t id, TaskScope scope, GroupId group, con
     move_thread(target.tid, group);
   }
   if (group != GroupId::kRoot) occupied_.insert(group);
+  if (told_) told_(target.tid, scope, group);
   return success();
+}
+
+std::vector<TaskDirectory::Member> TaskDirectory::outside_root() {
+  std::vector<Member> found;
+  std::vector<pid_t> doubtful;
+  const std::lock_guard lock(mutex_);
+  tracker_.refresh_for_lookup();
+  if (!tracker_.table().any_outside_root()) return found;
+  tracker_.table().for_each([&](pid_t tid, const TaskInfo& task) {
+    if (task.in_doubt) {
+      doubtful.push_back(tid);
+    } else if (task.group != GroupId::kRoot) {
+      found.push_back({tid, task.tgid, task.group});
+    }
+  });
+  for (const pid_t tid : doubtful) {
+    const auto task = tracker_.look_up(tid);
+    if (task && task->group != GroupId::kRoot) found.push_back({tid, task->tgid, task->group});
+  }
+  announce_departures();
+  return found;
 }
 
 // The kernel takes its time, and the engine must not wait for it: no lock meanwhile.
@@ -189,18 +212,28 @@ std::vector<pid_t> TaskDirectory::members(GroupId group, TaskScope scope) {
         group, [&](pid_t tid, const TaskInfo& task) { found.emplace_back(tid, task.tgid); });
     announce_departures();
   }
-  // An exit event comes a moment after wait(2) returned, and somebody may wait for the group to
-  // become empty; nobody waits for the root group.
+  if (group != GroupId::kRoot) drop_ended(found);
   std::vector<pid_t> ids;
   ids.reserve(found.size());
-  for (const auto& [tid, tgid] : found) {
-    if (group != GroupId::kRoot) {
-      const auto stat = proc_->stat(tid);
-      if (stat ? stat.value().dead() : is_gone(stat.error())) continue;
-    }
-    ids.push_back(scope == TaskScope::kProcess ? tgid : tid);
-  }
+  for (const auto& [tid, tgid] : found) ids.push_back(scope == TaskScope::kProcess ? tgid : tid);
   return sorted_unique(std::move(ids));
+}
+
+// An exit event comes a moment after wait(2) returned, and somebody may wait for the group to
+// become empty; nobody waits for the root group. Who can be waited for is the process: while its
+// leader lives, its threads are not looked at one by one.
+void TaskDirectory::drop_ended(std::vector<std::pair<pid_t, pid_t>>& members) {
+  const auto ended = [this](pid_t tid) {
+    const auto stat = proc_->stat(tid);
+    return stat ? stat.value().dead() : is_gone(stat.error());
+  };
+  std::unordered_map<pid_t, bool> leader_ended;
+  std::erase_if(members, [&](const auto& member) {
+    const auto [tid, tgid] = member;
+    const auto [leader, is_new] = leader_ended.try_emplace(tgid);
+    if (is_new) leader->second = ended(tgid);
+    return leader->second && (tid == tgid || ended(tid));
+  });
 }
 
 bool TaskDirectory::has_tasks(GroupId group) {

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <set>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "blkio/controller.hpp"
@@ -63,6 +64,19 @@ class TaskDirectory final : public Membership, public IssuerDirectory {
   /// Any thread.
   void drain();
 
+  /// `told` is called, on the control thread, after each move; of a thread, or with
+  /// TaskScope::kProcess of a process by its leader's id.
+  void on_attached(std::function<void(pid_t, TaskScope, GroupId)> told) { told_ = std::move(told); }
+  /// A living task outside the root group.
+  struct Member {
+    pid_t tid = 0;
+    pid_t tgid = 0;
+    GroupId group = GroupId::kRoot;
+    auto operator<=>(const Member&) const = default;
+  };
+  /// All of them, as far as is known without asking for news; in no order.
+  std::vector<Member> outside_root();
+
   /// `wake` is called, on any thread and with the directory locked, when there may be something to
   /// take: it must only pass the word on.
   void on_departures(std::function<void()> wake);
@@ -90,6 +104,7 @@ class TaskDirectory final : public Membership, public IssuerDirectory {
   Result<void> attach_in_mirror(const Target& target, TaskScope scope, GroupId group);
   void announce_departures();
   bool looks_empty(GroupId group);
+  void drop_ended(std::vector<std::pair<pid_t, pid_t>>& members);
   Result<Target> examine(pid_t id, TaskScope scope, const Writer& writer);
   void move_thread(pid_t tid, GroupId group);
   void move_process(pid_t tgid, GroupId group);
@@ -104,6 +119,7 @@ class TaskDirectory final : public Membership, public IssuerDirectory {
   bool announced_ = false;      // under mutex_: wake_ called, nothing taken since
 
   // Of the control thread:
+  std::function<void(pid_t, TaskScope, GroupId)> told_;
   std::set<GroupId> occupied_;  // somebody was moved there, and it was not found empty since
   std::set<GroupId> leaving_;   // the table says that a group is empty, the kernel not yet
 };

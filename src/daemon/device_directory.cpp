@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
@@ -30,8 +31,8 @@ std::string linked_directory(const std::string& target) {
 
 std::string default_device_directory() {
   const char* runtime = std::getenv("XDG_RUNTIME_DIR");
-  if (!control_plane::is_machine_root() && runtime != nullptr)
-    return fmt::format("{}/blkio", runtime);
+  const bool has_runtime = runtime != nullptr && *runtime != '\0';
+  if (!control_plane::is_machine_root() && has_runtime) return fmt::format("{}/blkio", runtime);
   return "/dev/blkio";
 }
 
@@ -51,8 +52,17 @@ Result<void> DeviceDirectory::create() {
 
 Result<Mount> DeviceDirectory::add(const data_plane::BackingDevice& device,
                                    const std::string& source) {
+  const std::size_t before = entries_.size();
+  Result<Mount> mounted = mount(device, source);
+  if (!mounted && entries_.size() > before) remove(device.number);
+  return mounted;
+}
+
+Result<Mount> DeviceDirectory::mount(const data_plane::BackingDevice& device,
+                                     const std::string& source) {
   const std::string number = fmt::format("{}:{}", device.number.major, device.number.minor);
   Entry entry;
+  entry.number = device.number;
   entry.directory = fmt::format("{}/.{}", path_, number);
   if (!remove_dead_mount(entry.directory)) return failure(errno, entry.directory);
   if (is_blkio_mount(entry.directory)) {
@@ -88,11 +98,21 @@ Result<void> DeviceDirectory::link(const std::string& name, const std::string& t
   return success();
 }
 
+void DeviceDirectory::remove(const Entry& entry) {
+  for (const std::string& link : entry.links) unlink(link.c_str());
+  rmdir(entry.directory.c_str());
+}
+
+void DeviceDirectory::remove(DeviceNumber number) {
+  const auto found = std::find_if(entries_.begin(), entries_.end(),
+                                  [&](const Entry& entry) { return entry.number == number; });
+  if (found == entries_.end()) return;
+  remove(*found);
+  entries_.erase(found);
+}
+
 void DeviceDirectory::remove_all() {
-  for (const Entry& entry : entries_) {
-    for (const std::string& link : entry.links) unlink(link.c_str());
-    rmdir(entry.directory.c_str());
-  }
+  for (const Entry& entry : entries_) remove(entry);
   entries_.clear();
   if (created_) rmdir(path_.c_str());
 }

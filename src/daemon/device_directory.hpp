@@ -25,14 +25,19 @@ class DeviceDirectory {
   /// Mounts a connection for the device and links its names. EBUSY if a living daemon has the name,
   /// EEXIST if something has it that no daemon made.
   Result<Mount> add(const data_plane::BackingDevice& device, const std::string& source);
-  /// Takes away links and directories; mounts must be detached before.
+  /// Takes away the device's links and directory; its mount must be detached before.
+  void remove(DeviceNumber number);
+  /// All of them, and the directory if it was not there before.
   void remove_all();
 
  private:
   struct Entry {
+    DeviceNumber number;
     std::string directory;
     std::vector<std::string> links;
   };
+  static void remove(const Entry& entry);
+  Result<Mount> mount(const data_plane::BackingDevice& device, const std::string& source);
   Result<void> link(const std::string& name, const std::string& target, Entry& entry);
 
   std::string path_;

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <poll.h>
 #include <spdlog/spdlog.h>
 #include <sys/mman.h>
@@ -20,7 +21,9 @@
 #include <filesystem>
 #include <new>
 
+#include "control_plane/device_text.hpp"
 #include "device_directory.hpp"
+#include "holder_link.hpp"
 #include "mirror.hpp"
 #include "mounts.hpp"
 #include "worker.hpp"
@@ -28,11 +31,10 @@
 namespace blkio::daemon {
 namespace {
 
+using control_plane::parse_device_number;
+using control_plane::to_text;
 using data_plane::BackingDevice;
-
-std::string to_text(DeviceNumber number) {
-  return fmt::format("{}:{}", number.major, number.minor);
-}
+using nlohmann::json;
 
 Result<BackingDevice> open_device(const DeviceOption& option) {
   BackingDevice device;
@@ -52,6 +54,53 @@ Result<BackingDevice> open_device(const DeviceOption& option) {
   }
   if (option.number) device.number = *option.number;
   return device;
+}
+
+const BackingDevice& backing(const BackingDevice& device) {
+  return device;
+}
+const BackingDevice& backing(const ProxiedDevice& device) {
+  return device.backing;
+}
+
+template <class Device>
+Result<void> check_unique(const std::vector<Device>& devices, const BackingDevice& device,
+                          const std::string& text) {
+  for (const Device& each : devices) {
+    const BackingDevice& other = backing(each);
+    if (other.number == device.number) {
+      return failure(EEXIST, fmt::format("device={}: number {} is already that of {}", text,
+                                         to_text(device.number), other.path));
+    }
+    if (other.name == device.name) {
+      return failure(EEXIST, fmt::format("device={}: name {} is already that of {}", text,
+                                         device.name, other.path));
+    }
+  }
+  return success();
+}
+
+/// A device for a running worker: all that is known of it, and its descriptors.
+LinkMessage describe(const ProxiedDevice& device) {
+  const BackingDevice& from = device.backing;
+  LinkMessage message{{{"ok", true},
+                       {"kind", static_cast<int>(from.kind)},
+                       {"number", to_text(from.number)},
+                       {"name", from.name},
+                       {"path", from.path},
+                       {"bytes", from.bytes},
+                       {"logical_block", from.logical_block},
+                       {"alignment", from.alignment},
+                       {"direct", from.direct},
+                       {"read_only", from.read_only},
+                       {"permissions", from.permissions},
+                       {"uid", from.uid},
+                       {"gid", from.gid},
+                       {"slot", device.slot},
+                       {"mount", {{"path", device.mount.path}, {"id", device.mount.id}}}},
+                      {device.mount.fuse_fd}};
+  if (from.fd >= 0) message.descriptors.push_back(from.fd);
+  return message;
 }
 
 /// A memfd, so that a later worker finds what an earlier one left.
@@ -80,9 +129,9 @@ struct ReadyPipe {
 class Holder {
  public:
   Holder(const Options& options, std::vector<BackingDevice> devices)
-      : directory_(options.devdir.empty() ? default_device_directory() : options.devdir) {
+      : directory_(options.devdir.empty() ? default_device_directory() : options.devdir),
+        at_start_(std::move(devices)) {
     all_.options = options;
-    all_.devices = std::move(devices);
     all_.holder_pid = getpid();
   }
 
@@ -96,14 +145,23 @@ class Holder {
 
  private:
   Result<void> mount_devices();
+  Result<void> make_directory();
+  Result<void> mount_device(BackingDevice device);
+  Result<std::size_t> free_slot() const;
   [[noreturn]] void become_worker(const ReadyPipe& pipe);
   Result<void> wait_until_ready(const ReadyPipe& pipe);
+  void wait_for_news();
   void read_signal();
   void on_signal(int number);
+  void answer_worker();
+  Result<LinkMessage> add_device(const std::string& text);
+  Result<LinkMessage> remove_device(const std::string& text);
   void abort_all();
 
   Inheritance all_;
   DeviceDirectory directory_;
+  std::vector<BackingDevice> at_start_;  ///< until they are mounted
+  int link_ = -1;                        ///< our end
   sigset_t signals_{};
   int signal_fd_ = -1;
   pid_t worker_ = -1;
@@ -119,14 +177,34 @@ Result<void> Holder::take_signals() {
   return success();
 }
 
-Result<void> Holder::mount_devices() {
-  if (all_.devices.empty()) return success();
+Result<void> Holder::make_directory() {
+  if (!all_.device_directory.empty()) return success();
   BLKIO_TRY(directory_.create());
   all_.device_directory = directory_.path();
-  for (const BackingDevice& device : all_.devices) {
-    BLKIO_TRY(Mount mount, directory_.add(device, all_.options.source));
-    all_.device_mounts.push_back(std::move(mount));
+  return success();
+}
+
+Result<std::size_t> Holder::free_slot() const {
+  for (std::size_t slot = 0; slot < SharedState::kDevices; ++slot) {
+    const bool used = std::any_of(all_.devices.begin(), all_.devices.end(),
+                                  [&](const ProxiedDevice& device) { return device.slot == slot; });
+    if (!used) return slot;
   }
+  return failure(E2BIG, fmt::format("there are {} devices already", SharedState::kDevices));
+}
+
+Result<void> Holder::mount_device(BackingDevice device) {
+  BLKIO_TRY(make_directory());
+  BLKIO_TRY(const std::size_t slot, free_slot());
+  BLKIO_TRY(Mount mount, directory_.add(device, all_.options.source));
+  all_.shared->devices[slot] = {};
+  all_.devices.push_back({std::move(device), std::move(mount), slot});
+  return success();
+}
+
+Result<void> Holder::mount_devices() {
+  for (BackingDevice& device : at_start_) BLKIO_TRY(mount_device(std::move(device)));
+  at_start_.clear();
   return success();
 }
 
@@ -142,6 +220,7 @@ Result<void> Holder::mount_all() {
 void Holder::become_worker(const ReadyPipe& pipe) {
   close(pipe.read_end);
   close(signal_fd_);
+  close(link_);
   sigprocmask(SIG_UNBLOCK, &signals_, nullptr);
   const auto say = [&](const std::string& line) {
     if (write(pipe.write_end, line.data(), line.size()) < 0) _exit(1);
@@ -163,11 +242,15 @@ Result<void> Holder::start_worker() {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return failure(errno, "pipe");
   const ReadyPipe pipe{ends[0], ends[1]};
+  BLKIO_TRY(const LinkEnds link, make_link());
+  link_ = link.holder;
+  all_.link = link.worker;
   worker_ = fork();
   if (worker_ < 0) return failure(errno, "fork");
   if (worker_ == 0) become_worker(pipe);
 
   close(pipe.write_end);
+  close(std::exchange(all_.link, -1));
   Result<void> ready = wait_until_ready(pipe);
   close(pipe.read_end);
   if (!ready) waitpid(worker_, nullptr, 0);
@@ -194,7 +277,7 @@ Result<void> Holder::wait_until_ready(const ReadyPipe& pipe) {
 }
 
 void Holder::abort_all() {
-  for (const Mount& mount : all_.device_mounts) abort_connection(mount);
+  for (const ProxiedDevice& device : all_.devices) abort_connection(device.mount);
   abort_connection(all_.tree);
 }
 
@@ -219,8 +302,58 @@ int Holder::supervise() {
       spdlog::error("the worker was ended by signal {}", WTERMSIG(status));
       return stop_signals_ != 0 ? 0 : 1;
     }
-    read_signal();
+    wait_for_news();
   }
+}
+
+void Holder::wait_for_news() {
+  std::array<pollfd, 2> both{{{signal_fd_, POLLIN, 0}, {link_, POLLIN, 0}}};
+  if (poll(both.data(), both.size(), -1) < 0) return;
+  if (both[1].revents != 0) answer_worker();
+  if ((both[0].revents & POLLIN) != 0) read_signal();
+}
+
+/// The worker may neither mount nor open what it has no right to in its place; we do.
+void Holder::answer_worker() {
+  Result<LinkMessage> question = receive_message(link_);
+  if (!question) {  // it has ended, a signal tells how
+    close(std::exchange(link_, -1));
+    return;
+  }
+  const json& body = question.value().body;
+  Result<LinkMessage> answer =
+      body.contains("add") ? add_device(body.at("add")) : remove_device(body.value("remove", ""));
+  if (!answer) answer = LinkMessage{{{"ok", false}, {"error", answer.error().to_string()}}, {}};
+  if (const auto sent = send_message(link_, answer.value()); !sent) {
+    spdlog::error("answering the worker: {}", sent.error().to_string());
+  }
+}
+
+Result<LinkMessage> Holder::add_device(const std::string& text) {
+  BLKIO_TRY(const DeviceOption option, parse_device(text));
+  BLKIO_TRY(BackingDevice device, open_device(option));
+  Result<void> added = check_unique(all_.devices, device, text);
+  if (added) added = mount_device(device);
+  if (!added) {
+    if (device.fd >= 0) close(device.fd);
+    return added.error();
+  }
+  return describe(all_.devices.back());
+}
+
+Result<LinkMessage> Holder::remove_device(const std::string& text) {
+  const auto number = parse_device_number(text);
+  const auto found = std::find_if(
+      all_.devices.begin(), all_.devices.end(),
+      [&](const ProxiedDevice& device) { return number && device.backing.number == *number; });
+  if (found == all_.devices.end()) return failure(ENODEV, text);
+  abort_connection(found->mount);
+  detach(found->mount);
+  directory_.remove(found->backing.number);
+  close(found->mount.fuse_fd);
+  if (found->backing.fd >= 0) close(found->backing.fd);
+  all_.devices.erase(found);
+  return LinkMessage{{{"ok", true}}, {}};
 }
 
 void Holder::read_signal() {
@@ -230,9 +363,9 @@ void Holder::read_signal() {
 }
 
 void Holder::unmount_all() {
-  for (const Mount& mount : all_.device_mounts) {
-    detach(mount);
-    close(mount.fuse_fd);
+  for (const ProxiedDevice& device : all_.devices) {
+    detach(device.mount);
+    close(device.mount.fuse_fd);
   }
   if (all_.tree.fuse_fd >= 0) {
     detach(all_.tree);
@@ -242,17 +375,47 @@ void Holder::unmount_all() {
   if (all_.mirror) close_mirror(*all_.mirror);
 }
 
-Result<void> check_unique(const std::vector<BackingDevice>& devices, const BackingDevice& device,
-                          const std::string& text) {
-  for (const BackingDevice& other : devices) {
-    if (other.number == device.number) {
-      return failure(EEXIST, fmt::format("device={}: number {} is already that of {}", text,
-                                         to_text(device.number), other.path));
-    }
-    if (other.name == device.name) {
-      return failure(EEXIST, fmt::format("device={}: name {} is already that of {}", text,
-                                         device.name, other.path));
-    }
+Result<void> check_proxied(const std::vector<BackingDevice>& devices, DeviceNumber number,
+                           const std::string& option) {
+  std::vector<std::string> numbers;
+  for (const BackingDevice& device : devices) {
+    if (device.number == number) return success();
+    numbers.push_back(to_text(device.number));
+  }
+  const std::string known = numbers.empty() ? "none" : fmt::to_string(fmt::join(numbers, ", "));
+  return failure(0, fmt::format("{0}: no device= has the number {1}, those there are have: {2}; "
+                                "add device={1}=PATH or correct the number",
+                                option, to_text(number), known));
+}
+
+/// The daemon would wait for itself.
+Result<void> check_place_of_state(const std::string& path,
+                                  const std::vector<BackingDevice>& devices) {
+  if (path.empty()) return success();
+  struct stat place {};
+  const std::string directory = std::filesystem::absolute(path).parent_path();
+  if (::stat(directory.c_str(), &place) != 0) return failure(errno, "state=" + path);
+  for (const BackingDevice& device : devices) {
+    struct stat own {};  // its number may be one of our own making
+    const bool below = device.kind == data_plane::BackingKind::kBlockDevice &&
+                       ::fstat(device.fd, &own) == 0 && own.st_rdev == place.st_dev;
+    if (!below) continue;
+    return failure(0, fmt::format("state={}: lies on {}, which is to be proxied; put it elsewhere",
+                                  path, device.path));
+  }
+  return success();
+}
+
+/// What is said of a device that is not proxied would do nothing, and nobody would notice.
+Result<void> check_options_of_devices(const Options& options,
+                                      const std::vector<BackingDevice>& devices) {
+  for (const auto& [number, weights] : options.weights) {
+    const char* scheduler = weights ? "bfq" : "none";
+    BLKIO_TRY(
+        check_proxied(devices, number, fmt::format("scheduler={}={}", to_text(number), scheduler)));
+  }
+  for (const auto& [number, group] : options.default_groups) {
+    BLKIO_TRY(check_proxied(devices, number, fmt::format("group={}={}", to_text(number), group)));
   }
   return success();
 }
@@ -270,6 +433,8 @@ Result<std::vector<BackingDevice>> open_devices(const Options& options) {
     return failure(E2BIG,
                    fmt::format("{} devices, at most {}", devices.size(), SharedState::kDevices));
   }
+  BLKIO_TRY(check_options_of_devices(options, devices));
+  BLKIO_TRY(check_place_of_state(options.state, devices));
   return devices;
 }
 

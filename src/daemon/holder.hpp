@@ -10,7 +10,8 @@
 
 namespace blkio::daemon {
 
-/// Opens what the options name and checks that nothing is used twice. Nothing is mounted yet.
+/// Opens what the options name; checks that nothing is used twice and that no option speaks of a
+/// device that is not there. Errors name the option. Nothing is mounted yet.
 Result<std::vector<data_plane::BackingDevice>> open_devices(const Options& options);
 
 /// Mounts, runs a worker, takes everything away again. `report` is called exactly once: with

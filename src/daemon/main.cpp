@@ -56,6 +56,7 @@ Result<void> check(Options& options) {
   BLKIO_TRY(options.mountpoint, real_path(options.mountpoint));
   // The daemon does not stay in this directory.
   if (!options.control.empty()) options.control = std::filesystem::absolute(options.control);
+  if (!options.state.empty()) options.state = std::filesystem::absolute(options.state);
   if (is_blkio_mount(options.mountpoint)) {
     return failure(EBUSY, fmt::format("{}: blkio is mounted here already", options.mountpoint));
   }

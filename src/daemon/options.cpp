@@ -11,8 +11,12 @@
 #include <filesystem>
 #include <iostream>
 
+#include "control_plane/device_text.hpp"
+
 namespace blkio::daemon {
 namespace {
+
+using control_plane::parse_device_number;
 
 /// Words of mount(8) that say nothing to us.
 constexpr std::array kSwallowed = {"rw",
@@ -102,16 +106,6 @@ std::optional<std::uint64_t> parse_size(std::string_view text) {
   return number * factor;
 }
 
-std::optional<DeviceNumber> parse_device_number(std::string_view text) {
-  const std::size_t colon = text.find(':');
-  DeviceNumber number;
-  if (colon == std::string_view::npos || !parse_number(text.substr(0, colon), number.major) ||
-      !parse_number(text.substr(colon + 1), number.minor)) {
-    return std::nullopt;
-  }
-  return number;
-}
-
 /// "MAJ:MIN=REST" in two.
 std::optional<std::pair<DeviceNumber, std::string_view>> split_numbered(std::string_view value) {
   const std::size_t equals = value.find('=');
@@ -121,28 +115,8 @@ std::optional<std::pair<DeviceNumber, std::string_view>> split_numbered(std::str
   return std::pair{*number, value.substr(equals + 1)};
 }
 
-Result<void> parse_device(std::string_view value, Options& options) {
-  DeviceOption device;
-  device.text = value;
-  std::string_view path = value;
-  if (const auto numbered = split_numbered(value)) {
-    device.number = numbered->first;
-    path = numbered->second;
-  }
-  if (path.starts_with("null:")) {
-    const auto size = parse_size(path.substr(5));
-    if (!size || *size < 512) return bad(fmt::format("device={}: no size of a device", value));
-    if (!device.number) {
-      return bad(
-          fmt::format("device={}: the null device needs a number: device=MAJ:MIN={}", value, path));
-    }
-    device.null_bytes = *size;
-  } else if (path.empty()) {
-    return bad(fmt::format("device={}: no path", value));
-  } else {
-    device.path = path;
-  }
-  options.devices.push_back(std::move(device));
+Result<void> add_device(std::string_view value, Options& options) {
+  BLKIO_TRY(options.devices.emplace_back(), parse_device(value));
   return success();
 }
 
@@ -190,11 +164,12 @@ Result<void> parse_path(std::string_view name, std::string_view value, std::stri
 }
 
 Result<void> parse_option(std::string_view name, std::string_view value, Options& options) {
-  if (name == "device") return parse_device(value, options);
+  if (name == "device") return add_device(value, options);
   if (name == "scheduler") return parse_scheduler(value, options);
   if (name == "group") return parse_group(value, options);
   if (name == "log") return parse_log(value, options);
   if (name == "devdir") return parse_path(name, value, options.devdir);
+  if (name == "state") return parse_path(name, value, options.state);
   if (name == "control") return parse_path(name, value, options.control);
   if (name == "hierarchy") {
     BLKIO_TRY(parse_choice(name, value, {"tree", "flat"}));
@@ -248,6 +223,7 @@ Options of -o, separated by commas (a comma in a value is written \,):
   mirror=none|named|real   the kernel's record of who is in which group (named)
   transport=auto|classic   how FUSE requests travel (auto)
   max_held=BYTES           payload of held writes per device (256Mi)
+  state=FILE               groups, rules, members and counters survive a restart
   control=SOCKET           blkioctl's socket
   log=LEVEL[:FILE]         trace, debug, info, warn, error or off (info)
 Words of mount(8) such as rw, nosuid, nofail or x-* are accepted and ignored.
@@ -259,6 +235,30 @@ Words of mount(8) such as rw, nosuid, nofail or x-* are accepted and ignored.
 )";
 
 }  // namespace
+
+Result<DeviceOption> parse_device(std::string_view value) {
+  DeviceOption device;
+  device.text = value;
+  std::string_view path = value;
+  if (const auto numbered = split_numbered(value)) {
+    device.number = numbered->first;
+    path = numbered->second;
+  }
+  if (path.starts_with("null:")) {
+    const auto size = parse_size(path.substr(5));
+    if (!size || *size < 512) return bad(fmt::format("device={}: no size of a device", value));
+    if (!device.number) {
+      return bad(
+          fmt::format("device={}: the null device needs a number: device=MAJ:MIN={}", value, path));
+    }
+    device.null_bytes = *size;
+  } else if (path.empty()) {
+    return bad(fmt::format("device={}: no path", value));
+  } else {
+    device.path = path;
+  }
+  return device;
+}
 
 Result<void> parse_mount_options(std::string_view list, Options& options) {
   for (const std::string& word : split_list(list)) {

@@ -35,6 +35,7 @@ struct Options {
   std::map<DeviceNumber, std::string> default_groups;  ///< group=MAJ:MIN=PATH
   std::size_t max_held_bytes = 256u << 20;
   Mirror mirror = Mirror::kNamed;  ///< if it can be had
+  std::string state;               ///< file that keeps the groups; empty: none does
   std::string control;             ///< socket; empty: the default
   std::string log_level = "info";
   std::string log_file;  ///< empty: stderr in the foreground, syslog otherwise
@@ -48,6 +49,9 @@ struct ParsedCommandLine {
   Options options;
   std::optional<int> exit_code;  ///< set when --help or --version has been printed
 };
+
+/// PATH, MAJ:MIN=PATH or MAJ:MIN=null:SIZE. Errors as of parse_command_line().
+Result<DeviceOption> parse_device(std::string_view text);
 
 /// Errors are sentences for the user; their number is EINVAL.
 Result<ParsedCommandLine> parse_command_line(int argc, const char* const* argv);

@@ -15,42 +15,50 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <utility>
 
 #include "cgroupfs/file_table.hpp"
 #include "cgroupfs/fuse_session.hpp"
 #include "cgroupfs/group_tree.hpp"
+#include "cgroupfs/rules.hpp"
 #include "control_plane/cgroup_mirror.hpp"
 #include "control_plane/control_path.hpp"
 #include "control_plane/control_socket.hpp"
+#include "control_plane/device_text.hpp"
 #include "control_plane/engine_controller.hpp"
 #include "control_plane/group_release.hpp"
 #include "control_plane/privilege.hpp"
 #include "control_plane/process_watch.hpp"
+#include "control_plane/state_keeper.hpp"
 #include "control_plane/task_directory.hpp"
 #include "data_plane/engine.hpp"
+#include "holder_link.hpp"
 
 namespace blkio::daemon {
 namespace {
 
 namespace asio = boost::asio;
+using control_plane::ControlReply;
 using control_plane::EngineController;
+using control_plane::parse_device_number;
 using control_plane::TaskDirectory;
+using control_plane::to_text;
 using nlohmann::json;
 
 /// Task events are taken off their socket at least this often, so that it never overruns.
 constexpr auto kDrainEvery = std::chrono::milliseconds(20);
-
-std::string to_text(DeviceNumber number) {
-  return fmt::format("{}:{}", number.major, number.minor);
-}
+/// Until a device that is to go has ended its requests.
+constexpr auto kLookAgain = std::chrono::milliseconds(2);
 
 std::vector<EngineController::Device> controlled_devices(const Inheritance& from) {
   std::vector<EngineController::Device> devices;
-  for (const data_plane::BackingDevice& device : from.devices) {
-    const auto it = from.options.weights.find(device.number);
-    devices.push_back({device.number, it == from.options.weights.end() || it->second});
+  for (const ProxiedDevice& device : from.devices) {
+    const DeviceNumber number = device.backing.number;
+    const auto it = from.options.weights.find(number);
+    devices.push_back({number, it == from.options.weights.end() || it->second});
   }
   return devices;
 }
@@ -59,20 +67,51 @@ cgroupfs::Creator creator(mode_t mode) {
   return {mode, getuid(), getgid(), cgroupfs::FuseSession::system_wall_clock()};
 }
 
+/// As the holder describes it.
+ProxiedDevice device_from(const LinkMessage& message) {
+  const json& from = message.body;
+  ProxiedDevice device;
+  data_plane::BackingDevice& backing = device.backing;
+  backing.kind = static_cast<data_plane::BackingKind>(from.at("kind").get<int>());
+  backing.number = parse_device_number(from.at("number").get<std::string>()).value();
+  backing.name = from.at("name");
+  backing.path = from.at("path");
+  backing.bytes = from.at("bytes");
+  backing.logical_block = from.at("logical_block");
+  backing.alignment = from.at("alignment");
+  backing.direct = from.at("direct");
+  backing.read_only = from.at("read_only");
+  backing.permissions = from.at("permissions");
+  backing.uid = from.at("uid");
+  backing.gid = from.at("gid");
+  backing.fd = message.descriptors.size() > 1 ? message.descriptors[1] : -1;
+  device.slot = from.at("slot");
+  device.mount.path = from.at("mount").at("path");
+  device.mount.id = from.at("mount").at("id");
+  device.mount.fuse_fd = message.descriptors.at(0);
+  return device;
+}
+
+json refusal(const std::string& why) {
+  return {{"ok", false}, {"error", why}};
+}
+
 /// The whole worker: builds the two planes, joins them, runs the control thread.
 class Worker {
  public:
-  explicit Worker(const Inheritance& inheritance);
+  explicit Worker(Inheritance& inheritance);
 
   Result<void> start();
   int run();
 
  private:
   data_plane::EngineOptions engine_options();
+  data_plane::EngineDevice engine_device(const ProxiedDevice& device);
   std::vector<data_plane::EngineDevice> engine_devices();
   cgroupfs::FileServices services();
   Result<void> open_tasks();
   Result<void> open_tree();
+  Result<void> open_state();
   void adopt_groups();
   Result<void> open_control();
   void serve_tree();
@@ -80,12 +119,21 @@ class Worker {
   void watch_signals();
   void begin_stop();
   void update_default_groups();
-  json answer(const json& request);
+  void answer(const json& request, const ControlReply& reply);
   json status();
   json devices();
+  json set_scheduler(const json& request);
+  void add_device(const std::string& text, const ControlReply& reply);
+  json device_arrived(const LinkMessage& message);
+  void remove_device(const std::string& text, const ControlReply& reply);
+  void detach_when_drained(DeviceNumber number, const ControlReply& reply);
+  void forget_when_quiet(DeviceNumber number, const ControlReply& reply);
+  void forget_device(DeviceNumber number);
+  void after(std::chrono::milliseconds delay, std::function<void()> what);
 
-  const Inheritance& from_;
+  Inheritance& from_;
   asio::io_context io_;
+  HolderLink holder_{io_, from_.link};
   asio::signal_set signals_{io_, SIGTERM, SIGINT};
   asio::posix::stream_descriptor tree_fd_{io_};
   asio::posix::stream_descriptor task_fd_{io_};
@@ -98,14 +146,16 @@ class Worker {
   EngineController controller_;
   std::unique_ptr<data_plane::Engine> engine_;
   std::unique_ptr<cgroupfs::GroupTree> tree_;
+  std::unique_ptr<control_plane::StateKeeper> state_;
   std::unique_ptr<control_plane::GroupRelease> release_;
   std::unique_ptr<cgroupfs::FuseSession> session_;
   std::unique_ptr<control_plane::ControlSocket> control_;
   std::map<DeviceNumber, std::optional<GroupId>> default_groups_;
+  std::set<DeviceNumber> leaving_;  ///< being removed
   bool stopping_ = false;
 };
 
-Worker::Worker(const Inheritance& inheritance)
+Worker::Worker(Inheritance& inheritance)
     : from_(inheritance),
       controller_(root_stats_, controlled_devices(inheritance), inheritance.options.dialect) {}
 
@@ -122,12 +172,13 @@ data_plane::EngineOptions Worker::engine_options() {
   return options;
 }
 
+data_plane::EngineDevice Worker::engine_device(const ProxiedDevice& device) {
+  return {device.backing, device.mount.fuse_fd, &from_.shared->devices[device.slot]};
+}
+
 std::vector<data_plane::EngineDevice> Worker::engine_devices() {
   std::vector<data_plane::EngineDevice> devices;
-  for (std::size_t i = 0; i < from_.devices.size(); ++i) {
-    devices.push_back(
-        {from_.devices[i], from_.device_mounts[i].fuse_fd, &from_.shared->devices[i]});
-  }
+  for (const ProxiedDevice& device : from_.devices) devices.push_back(engine_device(device));
   return devices;
 }
 
@@ -139,7 +190,8 @@ cgroupfs::FileServices Worker::services() {
           from_.options.hierarchy,
           [](const Writer& writer) {
             return control_plane::may_name_release_agent(writer.tid, writer.uid);
-          }};
+          },
+          state_.get()};
 }
 
 Result<void> Worker::open_tasks() {
@@ -153,6 +205,14 @@ Result<void> Worker::open_tasks() {
   BLKIO_TRY(tasks_, no_events
                         ? TaskDirectory::open(TaskDirectory::Source::kProcWalk, std::move(mirror))
                         : TaskDirectory::open(std::move(mirror)));
+  return success();
+}
+
+Result<void> Worker::open_state() {
+  if (from_.options.state.empty()) return success();
+  const control_plane::StateKeeper::Parts parts{io_, *tree_, controller_, *tasks_, *proc_};
+  BLKIO_TRY(state_, control_plane::StateKeeper::open(parts, from_.options.state));
+  state_->restore();
   return success();
 }
 
@@ -186,7 +246,9 @@ Result<void> Worker::open_tree() {
         return cgroupfs::find_file(name, dialect, in_root) != nullptr;
       },
       creator(0555));
+  BLKIO_TRY(open_state());
   adopt_groups();
+  if (state_ != nullptr) BLKIO_TRY(state_->start());
   release_ = std::make_unique<control_plane::GroupRelease>(io_, *tree_, *tasks_);
   BLKIO_TRY(release_->start());
   BLKIO_TRY(session_, cgroupfs::FuseSession::open(dup(from_.tree.fuse_fd), services()));
@@ -205,7 +267,9 @@ Result<void> Worker::open_control() {
     path = std::move(usual.value());
   }
   BLKIO_TRY(control_, control_plane::ControlSocket::open(
-                          io_, path, [this](const json& request) { return answer(request); }));
+                          io_, path, [this](const json& request, const ControlReply& reply) {
+                            answer(request, reply);
+                          }));
   return success();
 }
 
@@ -276,8 +340,11 @@ void Worker::update_default_groups() {
 }
 
 json Worker::status() {
+  json state = nullptr;
+  if (state_ != nullptr) state = {{"file", state_->path()}, {"trouble", state_->trouble()}};
   return {{"ok", true},
           {"version", BLKIO_VERSION},
+          {"state", std::move(state)},
           {"mountpoint", from_.tree.path},
           {"holder_pid", from_.holder_pid},
           {"worker_pid", getpid()},
@@ -311,15 +378,124 @@ json Worker::devices() {
   return {{"ok", true}, {"devdir", from_.device_directory}, {"devices", std::move(rows)}};
 }
 
-json Worker::answer(const json& request) {
+void Worker::answer(const json& request, const ControlReply& reply) {
   const std::string command = request.value("command", "");
-  if (command == "status") return status();
-  if (command == "devices") return devices();
-  return {{"ok", false}, {"error", fmt::format("unknown command: {}", command)}};
+  if (command == "status") return reply(status());
+  if (command == "devices") return reply(devices());
+  if (command == "scheduler") return reply(set_scheduler(request));
+  if (command == "device add") return add_device(request.at("device"), reply);
+  if (command == "device remove") return remove_device(request.at("device"), reply);
+  reply(refusal(fmt::format("unknown command: {}", command)));
+}
+
+json Worker::set_scheduler(const json& request) {
+  const std::string text = request.at("device");
+  const std::string name = request.at("scheduler");
+  const auto number = parse_device_number(text);
+  if (!number || !controller_.has_device(*number)) {
+    return refusal(fmt::format("{}: no such device is proxied", text));
+  }
+  if (name != "bfq" && name != "none")
+    return refusal(fmt::format("{}: should be bfq or none", name));
+  controller_.set_weights(*number, name == "bfq");
+  return {{"ok", true}};
+}
+
+void Worker::after(std::chrono::milliseconds delay, std::function<void()> what) {
+  auto timer = std::make_shared<asio::steady_timer>(io_, delay);
+  timer->async_wait([timer, what = std::move(what)](const boost::system::error_code& stopped) {
+    if (!stopped) what();
+  });
+}
+
+// ---- devices that come and go ------------------------------------------------------------------
+
+void Worker::add_device(const std::string& text, const ControlReply& reply) {
+  holder_.ask({{"add", text}}, [this, reply](const LinkMessage& message) {
+    reply(message.body.value("ok", false) ? device_arrived(message) : message.body);
+  });
+}
+
+json Worker::device_arrived(const LinkMessage& message) {
+  const ProxiedDevice device = device_from(message);
+  const DeviceNumber number = device.backing.number;
+  Result<void> served = success();
+  engine_->call([&] { served = engine_->add_device(engine_device(device)); });
+  if (!served) {
+    holder_.ask({{"remove", to_text(number)}}, [](const LinkMessage&) {});
+    close(device.mount.fuse_fd);
+    if (device.backing.fd >= 0) close(device.backing.fd);
+    return refusal(served.error().to_string());
+  }
+  from_.devices.push_back(device);
+  from_.device_directory = std::filesystem::path(device.mount.path).parent_path();
+  controller_.device_added({number, true});
+  if (state_ != nullptr) state_->device_added(number);
+  return {{"ok", true},
+          {"device", to_text(number)},
+          {"path", from_.device_directory + "/" + device.backing.name}};
+}
+
+/// First nothing new is begun, and what waits fails; then, when the device has done its part, the
+/// connection goes; then all that is known of it.
+void Worker::remove_device(const std::string& text, const ControlReply& reply) {
+  const auto number = parse_device_number(text);
+  if (!number || !controller_.has_device(*number)) {
+    return reply(refusal(fmt::format("{}: no such device is proxied", text)));
+  }
+  if (!leaving_.insert(*number).second) {
+    return reply(refusal(fmt::format("{}: is being removed already", text)));
+  }
+  engine_->call([&] { engine_->shard(*number)->stop(); });
+  detach_when_drained(*number, reply);
+}
+
+void Worker::detach_when_drained(DeviceNumber number, const ControlReply& reply) {
+  bool drained = false;
+  engine_->call([&] { drained = engine_->shard(number)->drained(); });
+  if (!drained) {
+    return after(kLookAgain, [this, number, reply] { detach_when_drained(number, reply); });
+  }
+  holder_.ask({{"remove", to_text(number)}}, [this, number, reply](const LinkMessage& message) {
+    if (message.body.value("ok", false)) return forget_when_quiet(number, reply);
+    leaving_.erase(number);
+    reply(message.body);
+  });
+}
+
+void Worker::forget_when_quiet(DeviceNumber number, const ControlReply& reply) {
+  bool quiet = false;
+  engine_->call([&] {
+    quiet = engine_->shard(number)->quiet();
+    if (quiet) engine_->remove_device(number);
+  });
+  if (!quiet) {
+    return after(kLookAgain, [this, number, reply] { forget_when_quiet(number, reply); });
+  }
+  forget_device(number);
+  reply({{"ok", true}});
+}
+
+/// As in the kernel, the rules and counters of a device go with it.
+void Worker::forget_device(DeviceNumber number) {
+  leaving_.erase(number);
+  controller_.device_removed(number);
+  tree_->for_each_in_subtree(tree_->root(), [&](const cgroupfs::Group& group) {
+    if (cgroupfs::forget_rules(*tree_->find(group.id), number) && state_ != nullptr) {
+      state_->group_changed(group.id);
+    }
+  });
+  std::erase_if(from_.devices, [&](const ProxiedDevice& device) {
+    if (device.backing.number != number) return false;
+    close(device.mount.fuse_fd);
+    if (device.backing.fd >= 0) close(device.backing.fd);
+    return true;
+  });
 }
 
 int Worker::run() {
   io_.run();
+  if (state_ != nullptr) state_->finish();
   engine_->join();
   return 0;
 }
@@ -342,13 +518,14 @@ void protect_from_reclaim() {
 
 }  // namespace
 
-Result<int> run_worker(const Inheritance& inheritance, const std::function<void()>& ready) {
+Result<int> run_worker(Inheritance& inheritance, const std::function<void()>& ready) {
   prctl(PR_SET_NAME, "blkio-worker");
   signal(SIGPIPE, SIG_IGN);
   signal(SIGHUP, SIG_IGN);
   Worker worker(inheritance);
   BLKIO_TRY(worker.start());
   protect_from_reclaim();
+  data_plane::go_first();  // now, for the release agents are not to inherit it
   ready();
   return worker.run();
 }

@@ -23,20 +23,28 @@ struct SharedState {
   std::array<data_plane::Negotiated, kDevices> devices{};
 };
 
-/// What the holder has made and the worker uses. Descriptors stay the holder's.
+struct ProxiedDevice {
+  data_plane::BackingDevice backing;
+  Mount mount;
+  std::size_t slot = 0;  ///< in SharedState::devices
+};
+
+/// What the holder has made and the worker uses. Descriptors stay the holder's, but for those it
+/// passes to a running worker: of these each has its own.
 struct Inheritance {
   Options options;
-  std::vector<data_plane::BackingDevice> devices;
-  std::vector<Mount> device_mounts;  ///< one per device, in the same order
+  std::vector<ProxiedDevice> devices;
   Mount tree;
   std::optional<control_plane::CgroupHierarchy> mirror;
   SharedState* shared = nullptr;
   int holder_pid = 0;
+  int link = -1;  ///< the worker's end, see holder_link.hpp
   std::string device_directory;
 };
 
 /// Serves until told to stop (SIGTERM, SIGINT) or the tree is unmounted. `ready` is called once
-/// everything runs. Returns the exit code; an error tells why it could not start.
-Result<int> run_worker(const Inheritance& inheritance, const std::function<void()>& ready);
+/// everything runs. Returns the exit code; an error tells why it could not start. Devices that come
+/// and go meanwhile are kept track of in `inheritance`.
+Result<int> run_worker(Inheritance& inheritance, const std::function<void()>& ready);
 
 }  // namespace blkio::daemon

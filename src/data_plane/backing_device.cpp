@@ -13,6 +13,7 @@
 #include <bit>
 #include <cerrno>
 #include <filesystem>
+#include <fstream>
 
 namespace blkio::data_plane {
 namespace {
@@ -81,6 +82,26 @@ void measure_file(BackingDevice& device, const struct stat& st) {
   fcntl(device.fd, F_SETFL, fcntl(device.fd, F_GETFL) & ~O_DIRECT);
 }
 
+/// Has our user namespace a name for the id? `map`: uid_map or gid_map, of user_namespaces(7).
+bool is_mapped(const char* map, std::uint64_t id) {
+  std::ifstream lines(map);
+  if (!lines) return true;
+  std::uint64_t inside = 0;
+  std::uint64_t outside = 0;
+  std::uint64_t count = 0;
+  while (lines >> inside >> outside >> count) {
+    if (id >= inside && id - inside < count) return true;
+  }
+  return false;
+}
+
+/// The kernel lets nobody write to a file of ours that belongs to an id the namespace does not
+/// have: such a device belongs to us, who could open it.
+void take_owner(BackingDevice& device, const struct stat& st) {
+  device.uid = is_mapped("/proc/self/uid_map", st.st_uid) ? st.st_uid : getuid();
+  device.gid = is_mapped("/proc/self/gid_map", st.st_gid) ? st.st_gid : getgid();
+}
+
 }  // namespace
 
 Result<BackingDevice> open_backing_device(const std::string& path) {
@@ -98,8 +119,7 @@ Result<BackingDevice> open_backing_device(const std::string& path) {
     return failure(EINVAL, fmt::format("{}: neither a block device nor a regular file", path));
   }
   device.permissions = st.st_mode & 0777;
-  device.uid = st.st_uid;
-  device.gid = st.st_gid;
+  take_owner(device, st);
   device.fd = open_best(path, device);
   if (device.fd < 0) return failure(errno, path);
 

@@ -32,7 +32,7 @@ struct BackingDevice {
   bool direct = false;
   bool read_only = false;
   mode_t permissions = 0600;
-  uid_t uid = 0;
+  uid_t uid = 0;  ///< the device's; ours where our user namespace does not know it, as for gid
   gid_t gid = 0;
 };
 

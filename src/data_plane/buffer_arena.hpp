@@ -47,6 +47,10 @@ class BufferArena {
   BufferArena(const BufferArena&) = delete;
   BufferArena& operator=(const BufferArena&) = delete;
 
+  std::uint32_t alignment() const { return alignment_; }
+  /// Memory that was taken already is kept.
+  void set_limit(std::size_t bytes) { limit_bytes_ = bytes; }
+
   /// A buffer for at least `bytes` (at most the largest capacity); nullptr if the limit is reached
   /// and no larger one is free.
   Buffer* allocate(std::uint32_t bytes);

@@ -19,6 +19,7 @@ class ClassicTransport final : public Transport {
   void turn() override;
   void pause(bool paused) override { paused_ = paused; }
   bool idle() const override { return replies_ == 0; }
+  bool quiet() const override { return replies_ == 0 && posted_ == 0 && !polling_; }
 
  private:
   static constexpr unsigned kMostReads = 16;

@@ -44,10 +44,12 @@ DeviceShard::DeviceShard(EngineParts parts, const BackingDevice& device, FileInd
                          FileIndex file, const ShardOptions& options, Negotiated& negotiated)
     : parts_(std::move(parts)),
       device_(device),
+      fuse_(fuse),
+      file_(file),
       max_held_bytes_(options.max_held_bytes),
       queue_(device.number, options.hierarchy, parts_.groups, options.count_from_start),
-      io_(parts_.ring, parts_.arena, device, file, *this),
-      files_(device, *this, negotiated),
+      io_(parts_.ring, parts_.arena, device_, file, *this),
+      files_(device_, *this, negotiated),
       transport_(parts_.ring, parts_.arena, fuse, *this),
       buckets_(kHeldBuckets),
       held_(HeldSet::bucket_traits(buckets_.data(), buckets_.size())) {}

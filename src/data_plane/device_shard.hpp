@@ -65,6 +65,11 @@ class DeviceShard final : public MessageSink, public Replier, public BlockIoList
   void stop();
   /// True once nothing of a stopped shard is at the device or on its way to a client.
   bool drained() const;
+  /// True once a drained shard whose connection has been aborted has nothing left in the ring: it
+  /// may be destroyed.
+  bool quiet() const { return drained() && transport_.quiet(); }
+  FileIndex fuse() const { return fuse_; }
+  FileIndex file() const { return file_; }
   bool connected() const { return !lost_; }
   bool negotiated() const { return files_.negotiated(); }
   std::size_t held() const { return held_.size(); }
@@ -120,7 +125,9 @@ class DeviceShard final : public MessageSink, public Replier, public BlockIoList
   void sweep(TimeNs now);
 
   EngineParts parts_;
-  const BackingDevice& device_;
+  const BackingDevice device_;
+  const FileIndex fuse_;
+  const FileIndex file_;
   std::size_t max_held_bytes_;
   IoQueue queue_;
   BlockIo io_;

@@ -51,6 +51,11 @@ class Engine {
     mailbox_.wait();
   }
 
+  /// From now on the device is served too; or why it cannot be. For use inside call().
+  Result<void> add_device(const EngineDevice& device);
+  /// Of a shard that is quiet(). For use inside call().
+  void remove_device(DeviceNumber number);
+
   /// The shard of a device, for use inside call(); nullptr if it is not proxied.
   DeviceShard* shard(DeviceNumber number);
   const std::vector<std::unique_ptr<DeviceShard>>& shards() const { return shards_; }
@@ -68,7 +73,6 @@ class Engine {
     std::uint64_t count = 0;
   };
   Result<void> open();
-  Result<void> open_device(const EngineDevice& device);
   void run();
   void post(Task& task);
   void listen();
@@ -94,5 +98,9 @@ class Engine {
 
 /// CLOCK_MONOTONIC.
 TimeNs monotonic_now();
+
+/// Many wait for the calling thread: on a busy machine it goes before theirs, by priority where we
+/// may say so, by short time slices where the kernel knows them. What it starts later does too.
+void go_first();
 
 }  // namespace blkio::data_plane

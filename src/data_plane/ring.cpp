@@ -61,15 +61,23 @@ void Ring::close() {
 }
 
 Result<FileIndex> Ring::register_file(int fd) {
-  if (files_ == kFiles) return failure(ENFILE, "io_uring file table");
-  const int error = io_uring_register_files_update(&ring_, files_, &fd, 1);
+  const bool again = !free_files_.empty();
+  if (!again && files_ == kFiles) return failure(ENFILE, "io_uring file table");
+  const unsigned index = again ? free_files_.back() : files_;
+  const int error = io_uring_register_files_update(&ring_, index, &fd, 1);
   if (error < 0) return failure(-error, "io_uring file table");
-  return FileIndex{files_++};
+  if (again) {
+    free_files_.pop_back();
+  } else {
+    ++files_;
+  }
+  return FileIndex{index};
 }
 
 void Ring::unregister_file(FileIndex file) {
   int none = -1;
   io_uring_register_files_update(&ring_, raw(file), &none, 1);
+  free_files_.push_back(raw(file));
 }
 
 RegionIndex Ring::register_region(void* address, std::size_t bytes) {

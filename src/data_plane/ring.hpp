@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "blkio/result.hpp"
 #include "blkio/types.hpp"
@@ -70,7 +71,8 @@ class Ring {
 
   io_uring ring_{};
   bool open_ = false;
-  unsigned files_ = 0;
+  unsigned files_ = 0;                ///< slots ever used
+  std::vector<unsigned> free_files_;  ///< of these, the ones free again
   unsigned regions_ = 0;
 };
 

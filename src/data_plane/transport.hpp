@@ -36,6 +36,8 @@ class Transport {
   virtual void pause(bool paused) = 0;
   /// True once no reply is on its way through the ring; the wait for a message may be in it.
   virtual bool idle() const = 0;
+  /// True once nothing of it is in the ring. It comes to that only when the connection is gone.
+  virtual bool quiet() const = 0;
 };
 
 }  // namespace blkio::data_plane

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Measures blkio beside what else there is, in one run, in turns, so that all see the same machine.
 
-Each table runs its contenders one after the other, `--rounds` times over; shown are the medians, the
-spread (least and most), and the ratio to the first contender. Quote ratios, not absolutes.
+A table of I/O runs its contenders one after the other, `--rounds` times over; shown are the medians,
+the spread (least and most), and the ratio to the first contender. Quote ratios, not absolutes. What
+control_plane.py measures is said there.
 """
 import argparse
 import json
@@ -13,6 +14,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "integration"))
+import control_plane  # noqa: E402
 import lib  # noqa: E402
 from lib import MIB  # noqa: E402
 
@@ -112,9 +114,6 @@ def random_reads(scratch, arguments):
     return results
 
 
-TABLES = {"random_reads": random_reads}
-
-
 def rows_of(results):
     """Medians, spread and ratio to the first contender of the same column."""
     rows = []
@@ -134,12 +133,25 @@ def print_table(title, rows):
               f"{row['min']:.0f} … {row['max']:.0f} | {row['ratio']:.2f} |")
 
 
+class Contest:
+    """A table of contenders and their ratios."""
+
+    def __init__(self, run):
+        self.TITLE = run.__doc__
+        self.measure = lambda scratch, arguments: rows_of(run(scratch, arguments))
+        self.print_table = print_table
+
+
+TABLES = {"random_reads": Contest(random_reads), "control_plane": control_plane}
+
+
 def run_table(scratch, name, arguments):
     before = os.getloadavg()[0]
-    rows = rows_of(TABLES[name](scratch, arguments))
-    print_table(TABLES[name].__doc__, rows)
+    table = TABLES[name]
+    rows = table.measure(scratch, arguments)
+    table.print_table(table.TITLE, rows)
     load = [before, os.getloadavg()[0]]
-    print(f"\nMedians of {arguments.rounds} rounds of {arguments.seconds} s; load average "
+    print(f"\nMedians; --rounds {arguments.rounds} --seconds {arguments.seconds:g}; load average "
           f"{load[0]:.2f} before, {load[1]:.2f} after; {os.cpu_count()} CPUs, Linux {os.uname().release}.")
     return {"table": name, "rows": rows, "load_average": load, "time": time.strftime("%FT%TZ", time.gmtime())}
 
@@ -162,7 +174,7 @@ def main():
     arguments = parse_arguments()
     if arguments.list:
         for name, table in TABLES.items():
-            print(f"{name}: {table.__doc__}")
+            print(f"{name}: {table.TITLE}")
         return
 
     def bench(scratch):

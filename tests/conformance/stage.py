@@ -7,8 +7,9 @@ import os
 import struct
 import time
 
-from actors import Actor, add_child, add_thread
+from actors import Actor, add_child, add_thread, end_first_thread
 from case_files import expand
+from checks import eventually
 from jobs import Job
 from verbs import FileVerbs, expect
 
@@ -27,11 +28,18 @@ class Failed(Exception):
 def device_values(name, number):
     """The ways to write a device's number; the accidental ones are Linux's own."""
     major, minor = map(int, number.split(":"))
-    return {name: number, name + ".major": major, name + ".minor": minor,
+    return {name: number, name + ".digit": number[0],
+            name + ".major": major, name + ".minor": minor,
             name + ".zeros": f"00{major}:00{minor}",
             name + ".wrapped": f"{major + (1 << 32)}:{minor + (1 << 32)}",
+            name + ".wrapped64": f"{major + (1 << 64)}:{minor + (3 << 64) + (1 << 32)}",
             # a minor above 20 bits runs into the bits of the major
             name + ".carried": f"{major & ~1}:{minor + (1 << 20)}"}
+
+
+def state_of(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stream:
+        return stream.read().rpartition(")")[2].split()[0]
 
 
 class Stage(FileVerbs):
@@ -114,7 +122,8 @@ class Stage(FileVerbs):
         for name in names:
             self._actors[name] = Actor()
             pid = self._actors[name].pid
-            self.values.update({name: pid, name + ".hex": hex(pid), name + ".oct": f"0{pid:o}"})
+            self.values.update({name: pid, name + ".hex": hex(pid), name + ".oct": f"0{pid:o}",
+                                name + ".digit": str(pid)[0]})
 
     def thread(self, process, name):
         self.values[name] = self._actors[process].call(add_thread)
@@ -127,6 +136,12 @@ class Stage(FileVerbs):
 
     def zombie(self, name):
         self._actors[name].become_zombie()
+
+    def behead(self, name):
+        """Its first thread ends, the others stay; it cannot be told anything from then on."""
+        self._actors[name].begin(end_first_thread)
+        pid = self._actors[name].pid
+        eventually(lambda: state_of(pid) == "Z", SOON_SECONDS, "the first thread is a zombie")
 
     def ids(self, file, text=""):
         """Exactly these, ascending."""

@@ -5,10 +5,13 @@ A verb returns nothing; OSError is what the system answered, AssertionError what
 says. README.md lists them.
 """
 import ctypes
+import errno
 import fcntl
 import mmap
 import os
+import select
 import stat
+import sys
 
 from case_files import unescape
 
@@ -17,6 +20,9 @@ _libc.mmap.restype = ctypes.c_void_p
 _libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int,
                        ctypes.c_long]
 MAP_FAILED = ctypes.c_void_p(-1).value
+AT_FDCWD = -100
+SYS_GETDENTS64 = 217  # of x86-64
+RENAME_FLAGS = {"NOREPLACE": 1, "EXCHANGE": 2, "WHITEOUT": 4}
 
 
 def expect(seen, wanted):
@@ -37,6 +43,23 @@ def read_all(descriptor):
     while piece := os.read(descriptor, 65536):
         data += piece
     return data
+
+
+def pages(descriptor, size):
+    """The names of a directory, as getdents64(2) gives them in each call."""
+    buffer = ctypes.create_string_buffer(size)
+    while True:
+        used = _libc.syscall(SYS_GETDENTS64, descriptor, buffer, size)
+        if used < 0:
+            raise OSError(ctypes.get_errno(), "getdents64")
+        if used == 0:
+            return
+        names, at = [], 0
+        while at < used:
+            length = int.from_bytes(buffer.raw[at + 16:at + 18], sys.byteorder)
+            names.append(os.fsdecode(buffer.raw[at + 19:at + length].split(b"\0")[0]))
+            at += length
+        yield names
 
 
 class FileVerbs:
@@ -94,8 +117,11 @@ class FileVerbs:
     def rmdir(self, path):
         os.rmdir(self.path(path))
 
-    def rename(self, old, new):
-        os.rename(self.path(old), self.path(new))
+    def rename(self, old, new, *flags):
+        """FLAGS are those of renameat2(2)."""
+        bits = sum(RENAME_FLAGS[flag] for flag in flags)
+        if _libc.renameat2(AT_FDCWD, self.path(old), AT_FDCWD, self.path(new), bits):
+            raise OSError(ctypes.get_errno(), "renameat2")
 
     def unlink(self, path):
         os.unlink(self.path(path))
@@ -133,6 +159,22 @@ class FileVerbs:
             os.mkdir(name)
             name += b"/d"
 
+    def turn(self, path, size, text=""):
+        """Lists in calls of so many bytes, between which a group comes and one goes: the names that
+        are there all the time are told. (The kernel may tell one twice.)"""
+        directory = self.path(path)
+        os.mkdir(directory + b"/turn0")
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        names = []
+        try:
+            for count, page in enumerate(pages(descriptor, int(size))):
+                names += page
+                os.mkdir(directory + b"/turn%d" % (count + 1))
+                os.rmdir(directory + b"/turn%d" % count)
+        finally:
+            os.close(descriptor)
+        expect(sorted(set(names) & set(text.split())), sorted(text.split()))
+
     # --- attributes
     def mode(self, path, wanted):
         expect(stat.filemode(os.stat(self.path(path)).st_mode), wanted)
@@ -150,6 +192,11 @@ class FileVerbs:
     def mtime(self, path, wanted):
         expect(int(os.stat(self.path(path)).st_mtime), int(wanted))
 
+    def later(self, path, than):
+        """Its mtime."""
+        if os.stat(self.path(path)).st_mtime <= int(than):
+            raise AssertionError(f"{os.stat(self.path(path)).st_mtime} is not later than {than}")
+
     def chmod(self, path, mode):
         os.chmod(self.path(path), int(mode, 8))
 
@@ -163,9 +210,26 @@ class FileVerbs:
     def truncate(self, path, size):
         os.truncate(self.path(path), int(size))
 
+    def inodes(self, *paths):
+        """Each has a number of its own, the same at every look."""
+        numbers = [os.stat(self.path(path)).st_ino for path in paths]
+        expect([os.stat(self.path(path)).st_ino for path in paths], numbers)
+        expect(len(set(numbers)), len(paths))
+
+    def access(self, path, wish):
+        """wish: R, W or X; EACCES if it is not granted."""
+        if not os.access(self.path(path), getattr(os, wish + "_OK"), effective_ids=True):
+            raise OSError(errno.EACCES, "access")
+
     def xattr(self, path, name, text=""):
         os.setxattr(self.path(path), name, unescape(text))
         expect(os.getxattr(self.path(path), name), unescape(text))
+
+    def unxattr(self, path, name):
+        os.removexattr(self.path(path), name)
+
+    def xattrs(self, path, text=""):
+        expect(sorted(os.listxattr(self.path(path))), sorted(text.split()))
 
     # --- open files
     def hold(self, name, path, *flags):
@@ -197,6 +261,40 @@ class FileVerbs:
 
     def fsync(self, name):
         os.fsync(self.held[name])
+
+    def readv(self, name, *sizes, text=""):
+        parts = [bytearray(int(size)) for size in sizes]
+        count = os.readv(self.held[name], parts)
+        expect(b"".join(parts)[:count], unescape(text))
+
+    def sendfile(self, name, size, text=""):
+        """From the file's offset on, into a pipe."""
+        reader, writer = os.pipe()
+        try:
+            count = os.sendfile(writer, self.held[name], None, int(size))
+            expect(os.read(reader, count) if count else b"", unescape(text))
+        finally:
+            os.close(reader)
+            os.close(writer)
+
+    def poll(self, name, text=""):
+        poll = select.poll()
+        poll.register(self.held[name], select.POLLIN | select.POLLOUT | select.POLLPRI)
+        bits = poll.poll(0)[0][1]
+        events = {"IN": select.POLLIN, "OUT": select.POLLOUT, "PRI": select.POLLPRI,
+                  "ERR": select.POLLERR}
+        expect([word for word, bit in events.items() if bits & bit], text.split())
+
+    def flock(self, name):
+        fcntl.flock(self.held[name], fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def lock(self, name):
+        fcntl.lockf(self.held[name], fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 0, 0)
+
+    def fallocate(self, name):
+        # Python's posix_fallocate falls back to writing
+        if _libc.fallocate(self.held[name], 0, ctypes.c_long(0), ctypes.c_long(4096)):
+            raise OSError(ctypes.get_errno(), "fallocate")
 
     def ioctl(self, name):
         fcntl.ioctl(self.held[name], 0x1268)  # BLKSSZGET: any number would do

@@ -134,21 +134,22 @@ TEST_CASE_METHOD(KernelCgroup, "kernel dialect: weight_device") {
 }
 
 TEST_CASE_METHOD(DocCgroup, "documented dialect: the session of the documentation, weight_device") {
-  const GroupId a = mkdir("a");
+  const GroupId group = GENERATE(true, false) ? kRoot : mkdir("a");
   const auto* file = GENERATE("blkio.bfq.weight_device", "blkio.weight_device");
+  CAPTURE(group, file);
   controller.add_device({8, 16}, true);  // /dev/sdb
   controller.add_device({8, 0}, true);   // /dev/sda
-  REQUIRE(write(a, file, "8:16 300\n") == 0);
-  CHECK(read(a, file) ==
+  REQUIRE(write(group, file, "8:16 300\n") == 0);
+  CHECK(read(group, file) ==
         "dev     weight\n"
         "8:16    300\n");
-  REQUIRE(write(a, file, "8:0 500\n") == 0);
-  CHECK(read(a, file) ==
+  REQUIRE(write(group, file, "8:0 500\n") == 0);
+  CHECK(read(group, file) ==
         "dev     weight\n"
         "8:0     500\n"
         "8:16    300\n");
-  REQUIRE(write(a, file, "8:0 0\n") == 0);
-  CHECK(read(a, file) ==
+  REQUIRE(write(group, file, "8:0 0\n") == 0);
+  CHECK(read(group, file) ==
         "dev     weight\n"
         "8:16    300\n");
 }
@@ -160,10 +161,17 @@ TEST_CASE_METHOD(DocCgroup, "documented dialect: a number wider than its column"
   CHECK(read(a, "blkio.weight_device") == "dev     weight\n253:1048575 1\n");
 }
 
-TEST_CASE_METHOD(DocCgroup,
-                 "documented dialect: a rule with two blanks, as the documentation writes it") {
-  REQUIRE(write(kRoot, "blkio.throttle.read_bps_device", "7:0  1048576\n") == 0);
-  CHECK(read(kRoot, "blkio.throttle.read_bps_device") == "7:0 1048576\n");
+TEST_CASE_METHOD(DocCgroup, "documented dialect: the documentation's rule, with its two blanks") {
+  const auto* file =
+      GENERATE("blkio.throttle.read_bps_device", "blkio.throttle.write_bps_device",
+               "blkio.throttle.read_iops_device", "blkio.throttle.write_iops_device");
+  const GroupId group = GENERATE(true, false) ? kRoot : mkdir("a");
+  CAPTURE(group, file);
+  controller.add_device({8, 16}, true);
+  REQUIRE(write(group, file, "8:16  1048576\n") == 0);
+  CHECK(read(group, file) == "8:16 1048576\n");
+  REQUIRE(write(group, file, "8:16  0\n") == 0);
+  CHECK(read(group, file).empty());
 }
 
 TEST_CASE_METHOD(AfterIo<DocCgroup>, "documented dialect: io_serviced and io_service_bytes") {

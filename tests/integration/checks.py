@@ -83,6 +83,18 @@ def binary(name):
     return path
 
 
+def has_sanitizer(path):
+    """Whether the program was built with one, which keeps memory longer and reports on its own."""
+    with open(path, "rb") as stream:
+        data = stream.read()
+    return any(name in data for name in (b"__asan_init", b"__tsan_init", b"__ubsan_handle"))
+
+
+def sanitizer_reports(log):
+    """The lines of a log with which a sanitizer begins what it has to say."""
+    return [line for line in log.splitlines() if "Sanitizer: " in line or "runtime error: " in line]
+
+
 def run(*command, **options):
     """A program that must succeed; returns what it prints."""
     options = {"timeout": 60, "check": True, "text": True, **options}

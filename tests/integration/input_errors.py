@@ -39,6 +39,11 @@ def test(scratch):
     refused(scratch, devdir, *options(f"device=259:0={devdir}"))  # a directory
     refused(scratch, "259:0", *options(f"device=259:0={image}", f"device=259:0={different}"))
     refused(scratch, "one.img", *options(f"device=259:0={image}", f"device=259:1={same_name}"))
+    for option in ("scheduler=259:1=none", "group=259:1=/a"):  # of a device that is not there
+        refused(scratch, option, *options(f"device=259:0={image}", option))
+        refused(scratch, "add device=259:1=PATH", *options(option))
+    loop = scratch.loop()
+    refused(scratch, loop.number, *options(loop.option, "scheduler=259:1=none"))
     missing = scratch.path("no-such-directory")
     refused(scratch, missing, missing, "-o", f"device=259:0={image},{where}")
     refused(scratch, image, image, "-o", f"device=259:0={image},{where}")  # not a directory

@@ -17,6 +17,7 @@ a mount, a process or a busy loop device behind. What a killed test left is swep
 A script exits 0 (passed), 1 (failed) or 77 (could not run here, with the reason).
 """
 import glob
+import json
 import os
 import signal
 import subprocess
@@ -26,7 +27,8 @@ import time
 import traceback
 
 from checks import (SOURCE, Late, Skip, binary, check, check_duration,  # noqa: F401
-                    check_errno, check_in_time, check_rate, eventually, need, run)
+                    check_errno, check_in_time, check_rate, eventually, has_sanitizer, need, run,
+                    sanitizer_reports)
 from groups import Group
 from jobs import Job, children, die_on_sigterm_of_parent  # noqa: F401
 from machine import detach_loops, mounts_below, processes_naming, sweep
@@ -84,6 +86,12 @@ class Scratch:
         path = self.file(size)
         number = f"259:{self._devices}"
         return Device(path, number, size, f"device={number}={path}")
+
+    def null(self, size=1 << 30):
+        """Zeros, as fast as they can be had."""
+        self._devices += 1
+        number = f"259:{self._devices}"
+        return Device(f"null{self._devices}", number, size, f"device={number}=null:{size}")
 
     def loop(self, size=64 * MIB, *, options=(), backing=None):
         """A loop device over a sparse file; `options` are losetup's."""
@@ -172,6 +180,10 @@ class Blkio(Group):
     def pids(self):
         return processes_naming(self.mount)
 
+    def worker(self):
+        """Its process id."""
+        return json.loads(run(binary("blkioctl"), "-m", self.mount, "status", "--json"))["worker_pid"]
+
     def stop(self, seconds=10):
         """SIGTERM and wait; returns complaints in words."""
         if self.process is None:
@@ -189,6 +201,7 @@ class Blkio(Group):
             complaints.append(f"the daemon is alive {seconds} s after SIGTERM")
         elif self.process.returncode != 0:
             complaints.append(f"the daemon's exit code is {self.process.returncode}")
+        complaints += sanitizer_reports(self.log_text())
         if complaints:
             complaints.append("its log:\n" + self.log_text()[-4000:])
         self.process = None

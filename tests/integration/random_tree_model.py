@@ -9,7 +9,6 @@ LISTS = ["tasks", "cgroup.procs"]
 WEIGHT = "blkio.bfq.weight"
 WEIGHT_DEVICE = "blkio.bfq.weight_device"
 FILES = RULE_FILES + FLAGS + [WEIGHT, WEIGHT_DEVICE] + LISTS
-NO_LIMIT = {"bps": (0, 2 ** 64 - 1), "iops": (0, 2 ** 32 - 1)}
 
 
 class Node:
@@ -74,13 +73,13 @@ class Model:
         node.parent.children[name] = node
 
     def set_rule(self, node, file, device, number):
-        unit = file.split("_")[1]
+        """As the kernel takes numbers: modulo 2^64, of ios modulo 2^32; 0 and the largest are no
+        rule."""
         number %= 2 ** 64
-        if number not in (0, 2 ** 64 - 1) and unit == "iops":
+        removes = number in (0, 2 ** 64 - 1)
+        if "iops" in file:
             number %= 2 ** 32
-            removes = number == 2 ** 32 - 1  # 2^32 itself is a limit of none
-        else:
-            removes = number in NO_LIMIT[unit] or number == 2 ** 64 - 1
+            removes = removes or number == 2 ** 32 - 1
         if removes:
             node.rules[file].pop(device, None)
         else:
@@ -122,10 +121,6 @@ class Model:
         rows = [f"{device} {number}" for device, number in node.device_weights.items()]
         return sorted(rows + [f"default {node.weight}"])
 
-    def is_sorted(self, file):
-        """Whether the order of the rows says nothing."""
-        return file in RULE_FILES or file == WEIGHT_DEVICE
-
     def picture(self):
         """path -> (names of the groups in it, mode, {file: rows}), of the whole subtree."""
         return {node.path(): (sorted(node.children), node.mode,
@@ -134,5 +129,6 @@ class Model:
 
 
 def rows_of(text, file):
+    """A text as Model.rows() has it."""
     rows = text.splitlines()
     return sorted(rows) if file in RULE_FILES or file == WEIGHT_DEVICE else rows

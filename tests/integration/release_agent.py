@@ -10,7 +10,7 @@ import time
 import lib
 
 AGENT = """#!/bin/sh
-echo "$# $1 $(id -u) $PWD" >> {log}
+echo "$# $1 $(id -u) $PWD $(nice)" >> {log}
 [ -e {keep} ] || rmdir {mount}"$1"
 """
 
@@ -33,7 +33,8 @@ class Place:
 
     def released(self, *paths):
         """The agent has run for these groups since the last call, and for no others."""
-        self.expected += [f"1 {path} 0 /" for path in paths]
+        # Of no other priority than whoever started the daemon.
+        self.expected += [f"1 {path} 0 / {os.nice(0)}" for path in paths]
         lib.eventually(lambda: len(self.lines()) >= len(self.expected), 5, f"released: {paths}")
         lib.check(sorted(self.lines()) == sorted(self.expected), f"it ran as {self.lines()}")
 

@@ -5,7 +5,7 @@ import re
 import tree
 
 UNWANTED = re.compile(
-    r"/work/|/tmp/w/|\bshared/(?:design|spec|oracle)\b|\bseeds?/\d|\bissue #?\d+\b|\bspec(?:ification)?s?/"
+    r"/work/|/tmp/w/|\bshared/(?:design|spec|oracle)\b|\bseeds?/\d|\bissue #?\d+\b|(?<![-\w])spec(?:ification)?s?/"
     r"|\b(?:TODO|FIXME|XXX|HACK)\b|\bclaude\b|\bas discussed\b", re.IGNORECASE)
 
 

@@ -61,13 +61,23 @@ TEST_CASE_METHOD(Conversation, "FUSE: names are looked up and never cached") {
   const auto found = client.lookup(kRootNode, "a").as<fuse_entry_out>();
   CHECK(found.nodeid == made.nodeid);
   CHECK(found.attr.ino == found.nodeid);
-  CHECK(found.entry_valid + found.entry_valid_nsec + found.attr_valid + found.attr_valid_nsec == 0);
+  CHECK(found.entry_valid + found.entry_valid_nsec == 0);
   const auto tasks = client.lookup(made.nodeid, "tasks").as<fuse_entry_out>();
   CHECK(tasks.attr.mode == (S_IFREG | 0644));
   CHECK(tasks.attr.size == 0);
   CHECK(client.lookup(kRootNode, "nope").error == ENOENT);
   CHECK(client.lookup(made.nodeid, "release_agent").error == ENOENT);
   CHECK(client.lookup(12345, "tasks").error == ENOENT);
+}
+
+// A system call asks for a directory's permissions right after it has looked the directory up.
+TEST_CASE_METHOD(Conversation, "FUSE: attributes are good for a moment, and for no longer") {
+  const auto made = client.mkdir(kRootNode, "a").as<fuse_entry_out>();
+  const auto found = client.lookup(kRootNode, "a").as<fuse_entry_out>();
+  for (const fuse_entry_out& entry : {made, found}) {
+    CHECK(entry.attr_valid == 0);
+    CHECK(entry.attr_valid_nsec == 1'000'000);
+  }
 }
 
 TEST_CASE_METHOD(Conversation, "FUSE: groups and files belong to who made the group") {
@@ -118,6 +128,57 @@ TEST_CASE_METHOD(Conversation, "FUSE: a text is kept while it is read piece by p
   CHECK(client.read(node, reader, 0, 10).body == "1\n");
 }
 
+TEST_CASE_METHOD(Conversation, "FUSE: what was read in part is read to its end") {
+  const std::uint64_t a = client.mkdir(kRootNode, "a").as<fuse_entry_out>().nodeid;
+  const std::uint64_t node = client.lookup(a, "blkio.bfq.weight").as<fuse_entry_out>().nodeid;
+  const std::uint64_t handle = open(node);
+  CHECK(client.read(node, handle, 0, 1).body == "1");
+  CHECK(client.rmdir(kRootNode, "a").error == 0);
+  CHECK(client.read(node, handle, 1, 9).body == "00\n");
+  CHECK(client.read(node, handle, 4, 9).error == ENODEV);
+  CHECK(client.read(node, handle, 0, 9).error == ENODEV);
+}
+
+TEST_CASE_METHOD(Conversation, "FUSE: a file has news until it is read") {
+  const std::uint64_t a = client.mkdir(kRootNode, "a").as<fuse_entry_out>().nodeid;
+  const std::uint64_t node = client.lookup(a, "tasks").as<fuse_entry_out>().nodeid;
+  const std::uint64_t handle = open(node);
+  constexpr unsigned kReady = POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM;
+  const auto poll_file = [&] {
+    fuse_poll_in in{};
+    in.fh = handle;
+    return client.call(FUSE_POLL, node, {bytes_of(in)}).as<fuse_poll_out>().revents;
+  };
+  CHECK(poll_file() == (kReady | POLLPRI | POLLERR));
+  client.read(node, handle, 0, 9);
+  CHECK(poll_file() == kReady);
+  CHECK(client.rmdir(kRootNode, "a").error == 0);
+  CHECK(poll_file() == (kReady | POLLPRI | POLLERR));
+}
+
+TEST_CASE_METHOD(Conversation, "FUSE: no file can be made larger than 2^31 - 1 bytes") {
+  const std::uint64_t node = client.walk("tasks");
+  fuse_setattr_in in{};
+  in.valid = FATTR_SIZE;
+  in.size = 2147483647;
+  CHECK(client.setattr(node, in).error == 0);
+  in.size = 2147483648;
+  CHECK(client.setattr(node, in).error == EFBIG);
+}
+
+TEST_CASE_METHOD(Conversation, "FUSE: the set-group-id bit hands a directory's group down") {
+  const std::uint64_t a = client.mkdir(kRootNode, "a").as<fuse_entry_out>().nodeid;
+  fuse_setattr_in in{};
+  in.valid = FATTR_MODE | FATTR_GID;
+  in.mode = S_IFDIR | 02755;
+  in.gid = 5;
+  CHECK(client.setattr(a, in).error == 0);
+  const auto b = client.mkdir(a, "b", 0700).as<fuse_entry_out>();
+  CHECK(b.attr.mode == (S_IFDIR | 02700));
+  CHECK(b.attr.gid == 5);
+  CHECK(client.lookup(b.nodeid, "tasks").as<fuse_entry_out>().attr.gid == 5);
+}
+
 TEST_CASE_METHOD(Conversation, "FUSE: open") {
   const std::uint64_t tasks = client.walk("tasks");
   const auto opened = client.open(tasks, O_RDONLY).as<fuse_open_out>();
@@ -136,6 +197,27 @@ TEST_CASE_METHOD(Conversation, "FUSE: the writer is the thread of the request") 
   CHECK(client.write(node, open(node), "0").error == 0);
   CHECK(membership.last_attach()->writer.tid == 77);
   CHECK(membership.last_attach()->writer.uid == 1000);
+}
+
+TEST_CASE_METHOD(Conversation, "FUSE: rights are those of who opened the file") {
+  services.may_name_agent = [](const Writer& who) { return who.uid == 0; };
+  start();
+  REQUIRE(client.init().error == 0);
+  const std::uint64_t tasks = client.walk("tasks");
+  const std::uint64_t agent = client.walk("release_agent");
+  membership.add_thread(77, 70);
+  client.tid = 77;
+  client.uid = 1000;
+  const std::uint64_t users_tasks = open(tasks);
+  const std::uint64_t users_agent = open(agent);
+  client.uid = 0;  // a program of root's has inherited both
+  CHECK(client.write(tasks, users_tasks, "0").error == 0);
+  CHECK(membership.last_attach()->writer.tid == 77);
+  CHECK(membership.last_attach()->writer.uid == 1000);
+  CHECK(client.write(agent, users_agent, "/a").error == EPERM);
+  const std::uint64_t roots_agent = open(agent);
+  client.uid = 1000;
+  CHECK(client.write(agent, roots_agent, "/a").error == 0);
 }
 
 TEST_CASE_METHOD(Conversation, "FUSE: a removed group's open files answer ENODEV") {

@@ -63,6 +63,8 @@ TEST_CASE("extended attributes: modes, namespaces and bounds") {
   Attributes node;
   CHECK(error_of(set_xattr(node, "system.posix_acl_access", "", XattrMode::kAny)) == EOPNOTSUPP);
   CHECK(error_of(get_xattr(node, "system.posix_acl_access")) == EOPNOTSUPP);
+  CHECK(error_of(set_xattr(node, "user.", "", XattrMode::kAny)) == EINVAL);
+  CHECK(error_of(get_xattr(node, "trusted.")) == EINVAL);
   CHECK(error_of(set_xattr(node, "user.a", "", XattrMode::kReplace)) == ENODATA);
   REQUIRE(set_xattr(node, "user.a", "", XattrMode::kCreate));
   CHECK(error_of(set_xattr(node, "user.a", "", XattrMode::kCreate)) == EEXIST);

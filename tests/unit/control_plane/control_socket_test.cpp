@@ -26,6 +26,14 @@ using nlohmann::json;
 
 namespace {
 
+using Answer = std::function<json(const json&)>;
+
+ControlHandler at_once(Answer answer) {
+  return [answer = std::move(answer)](const json& request, const ControlReply& reply) {
+    reply(answer(request));
+  };
+}
+
 class TemporaryDirectory {
  public:
   TemporaryDirectory() {
@@ -47,8 +55,8 @@ json echo(const json& request) {
 /// A server on a thread of its own.
 class Server {
  public:
-  explicit Server(const std::string& path, ControlHandler handler = echo) {
-    auto opened = ControlSocket::open(context_, path, std::move(handler));
+  explicit Server(const std::string& path, Answer handler = echo) {
+    auto opened = ControlSocket::open(context_, path, at_once(std::move(handler)));
     REQUIRE(opened);
     socket_ = std::move(opened).value();
     thread_ = std::thread([this] { context_.run(); });
@@ -211,24 +219,24 @@ TEST_CASE("control: a socket left behind is replaced, a live one and a file are 
   {
     const Server server(path);
     CHECK(Client(path).connected());
-    CHECK(ControlSocket::open(context, path, echo).error().number == EADDRINUSE);
+    CHECK(ControlSocket::open(context, path, at_once(echo)).error().number == EADDRINUSE);
     CHECK(Client(path).connected());
   }
   CHECK_FALSE(std::filesystem::exists(path));  // removed at the end
 
   const auto file = directory / "file";
   std::ofstream(file) << "precious";
-  CHECK(ControlSocket::open(context, file, echo).error().number == EADDRINUSE);
+  CHECK(ControlSocket::open(context, file, at_once(echo)).error().number == EADDRINUSE);
   CHECK(std::filesystem::file_size(file) == 8);
   const auto too_long = directory / std::string(108, 'x').c_str();
-  CHECK(ControlSocket::open(context, too_long, echo).error().number == ENAMETOOLONG);
+  CHECK(ControlSocket::open(context, too_long, at_once(echo)).error().number == ENAMETOOLONG);
 }
 
 TEST_CASE("control: the socket of a successor stays") {
   const TemporaryDirectory directory;
   const auto path = directory / "s";
   boost::asio::io_context context;
-  auto old = ControlSocket::open(context, path, echo);
+  auto old = ControlSocket::open(context, path, at_once(echo));
   REQUIRE(old);
   std::filesystem::remove(path);
   const Server successor(path);

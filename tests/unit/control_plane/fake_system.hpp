@@ -88,6 +88,7 @@ class System {
   std::deque<TaskEvent> events;
   std::uint64_t clock = 100;
   bool lost = false;
+  std::size_t stats_read = 0;
   int error = 0;                                  ///< errno of every reading, if not 0
   std::function<void()> after_threads = [] {};    ///< runs after each listing of threads
   std::function<void()> after_processes = [] {};  ///< and of processes
@@ -100,6 +101,7 @@ class Proc final : public ProcFiles {
   explicit Proc(System& system) : system_(system) {}
 
   Result<ProcStat> stat(pid_t tid) override {
+    ++system_.stats_read;
     BLKIO_TRY(const auto task, find(tid));
     return ProcStat{task.state, task.ppid, task.flags, task.start};
   }

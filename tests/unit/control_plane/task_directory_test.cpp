@@ -212,6 +212,34 @@ TEMPLATE_TEST_CASE("directory: an exit counts before its event comes", "", WithE
   CHECK_FALSE(t.directory->has_tasks(kA));
 }
 
+TEST_CASE("directory: the threads of a process that has ended are gone before their events come") {
+  WithEvents t;
+  for (pid_t tid = 110; tid < 120; ++tid) t.system.clone_thread(100, tid);
+  REQUIRE(t.attach(100, kProcess, kA) == 0);
+  REQUIRE(t.tasks(kA).size() == 11);
+  for (pid_t tid = 110; tid < 120; ++tid) t.system.end(tid);
+  t.system.end(100);
+  t.system.events.clear();
+  CHECK(t.tasks(kA).empty());
+  CHECK_FALSE(t.directory->has_tasks(kA));
+}
+
+// Reading /proc takes microseconds for each, and a process may have tens of thousands of threads.
+TEST_CASE("directory: a listing looks at the threads one by one only when their leader is dead") {
+  WithEvents t;
+  for (pid_t tid = 110; tid < 120; ++tid) t.system.clone_thread(100, tid);
+  REQUIRE(t.attach(100, kProcess, kA) == 0);
+  t.system.stats_read = 0;
+  CHECK(t.tasks(kA).size() == 11);
+  CHECK(t.system.stats_read == 1);
+  t.system.die(100);
+  t.system.end(110);
+  t.system.events.clear();
+  t.system.stats_read = 0;
+  CHECK(t.tasks(kA).size() == 9);
+  CHECK(t.system.stats_read == 11);  // the leader, and each thread but the leader once more
+}
+
 TEMPLATE_TEST_CASE("directory: an id used again belongs to the new task", "", WithEvents,
                    WithoutEvents, Mirrored, MirroredWithoutEvents) {
   TestType t;
