@@ -69,9 +69,7 @@ std::optional<json> parse_line(std::string_view line) {
   if (error != std::errc() || end != line.data() + kCrcDigits) return std::nullopt;
   line.remove_prefix(kCrcDigits + 1);
   if (crc_of(line) != crc) return std::nullopt;
-  json value = json::parse(line, nullptr, false);
-  if (!value.is_object()) return std::nullopt;
-  return value;
+  return StateFile::parse_record(line);
 }
 
 /// Takes a text apart, line by line.
@@ -158,8 +156,23 @@ Result<std::unique_ptr<StateFile>> StateFile::open(boost::asio::io_context& cont
   const auto text = read_all(file->fd_);
   if (!text) return failure(text.error().number, path);
   file->bytes_ = text.value().size();
-  if (!text.value().empty()) BLKIO_TRY(Reader(text.value(), path).read(visit));
+  if (!text.value().empty()) BLKIO_TRY(parse(text.value(), path, visit));
   return file;
+}
+
+std::optional<json> StateFile::parse_record(std::string_view text) {
+  bool fractional = false;  // to take 1e300 for an integer is undefined
+  const auto look = [&](int, json::parse_event_t, const json& value) {
+    fractional = fractional || value.is_number_float();
+    return true;
+  };
+  json record = json::parse(text, look, false);
+  if (!record.is_object() || fractional) return std::nullopt;
+  return record;
+}
+
+Result<void> StateFile::parse(std::string_view text, const std::string& path, const Visit& visit) {
+  return Reader(text, path).read(visit);
 }
 
 Result<void> StateFile::append(std::string_view lines) {

@@ -7,7 +7,8 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
-#include <nlohmann/json_fwd.hpp>
+#include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -39,6 +40,13 @@ class StateFile {
   StateFile(const StateFile&) = delete;
   StateFile& operator=(const StateFile&) = delete;
   ~StateFile();
+
+  /// The lines of a file's text; `path` is for messages. Errors: EBADMSG, EINVAL, as open().
+  static Result<void> parse(std::string_view text, const std::string& path, const Visit& visit);
+
+  /// The record of a line, without its checksum: an object without fractional numbers, of which we
+  /// write none; nullopt otherwise.
+  static std::optional<nlohmann::json> parse_record(std::string_view text);
 
   /// One line, as append() and replace() take them.
   static std::string line(const nlohmann::json& value);
