@@ -28,7 +28,13 @@ class RoundRobin final : public Scheduler {
   DirectionMask waiting_behind(const Node& node) const override;
   DirectionMask servable() const override;
   std::optional<Pick> pick(DirectionMask allowed, TimeNs now) override;
-  void charge(Node&, Direction, std::uint64_t, TimeNs) override {}  // a turn is a turn
+  // A turn is a turn: neither weights nor costs matter, and nobody is waited for.
+  void set_weights(Node&, std::uint32_t, std::uint32_t, TimeNs) override {}
+  void charge(Node&, Direction, std::uint64_t, TimeNs) override {}
+  void completed(Node&, TimeNs) override {}
+  Hold hold() const override { return {}; }
+  Held take_held(TimeNs) override { return {}; }
+  bool awaits_somebody() const override { return false; }
 
  private:
   struct Place;

@@ -29,6 +29,10 @@ class DirectionMask {
   }
   constexpr bool operator==(const DirectionMask&) const = default;
 
+  /// 0..3; one bit per direction.
+  constexpr std::uint8_t bits() const { return bits_; }
+  static constexpr DirectionMask of_bits(std::uint8_t bits) { return DirectionMask(bits); }
+
  private:
   constexpr explicit DirectionMask(std::uint8_t bits) : bits_(bits) {}
   static constexpr std::uint8_t bit(Direction direction) {
@@ -41,8 +45,12 @@ class DirectionMask {
 /// The request at the head of a node's own queue of one direction.
 struct Head {
   TimeNs arrived_ns = 0;
-  std::uint64_t bytes = 0;
+  std::uint64_t cost = 0;  ///< an estimate of what charge() will be told
 };
+
+inline constexpr std::uint32_t kLeastWeight = 1;
+inline constexpr std::uint32_t kMostWeight = 1000;
+inline constexpr std::uint32_t kDefaultWeight = 100;
 
 /// A tree of nodes. Each has a queue of its own per direction (its tasks', kept by the caller), any
 /// number of children, and a gate per direction that covers both. The scheduler knows of the queues
@@ -54,8 +62,8 @@ struct Head {
 /// back (plugged) without credit; so limits, which work the gates, and shares meet in this port and
 /// nowhere else.
 ///
-/// Implementations: RoundRobin. A function of its calls: no clock (times are given, and do not run
-/// backwards), no thread, no system call; only add() allocates. One thread.
+/// Implementations: RoundRobin, FairQueue. A function of its calls: no clock (times are given, and
+/// do not run backwards), no thread, no system call; only add() allocates. One thread.
 class Scheduler {
  public:
   /// A node's place in the tree. The scheduler makes and destroys it; its address stays.
@@ -79,13 +87,30 @@ class Scheduler {
     Direction direction;
   };
 
+  /// Why pick() has nothing although something could be served.
+  struct Hold {
+    Node* node = nullptr;      ///< the group the device is kept free for; nullptr: no hold
+    TimeNs until_ns = kNever;  ///< kNever: until completed() tells of a request of the group's
+  };
+  struct Held {
+    Node* node = nullptr;  ///< nullptr: nothing was held
+    TimeNs duration_ns = 0;
+  };
+
   virtual ~Scheduler() = default;
 
   /// The first node added is the root (parent nullptr); every other has a parent. The gates are
   /// open, the queues empty.
   virtual Node& add(Node* parent, void* owner) = 0;
-  /// The node must have no children and empty queues.
+  /// The node must have no children and empty queues. Its requests at the device end in the
+  /// parent's name.
   virtual void remove(Node& node) = 0;
+
+  /// Live: nobody has to make up for what was done under other weights. `weight`: against the
+  /// node's siblings (nothing in the root); `leaf_weight`: of its own tasks against its children.
+  /// Each kLeastWeight..kMostWeight; kDefaultWeight until told.
+  virtual void set_weights(Node& node, std::uint32_t weight, std::uint32_t leaf_weight,
+                           TimeNs now) = 0;
 
   /// The head of the node's own queue changed; nullopt: the queue is empty, or shall not compete.
   virtual void set_head(Node& node, Direction direction, std::optional<Head> head, TimeNs now) = 0;
@@ -98,10 +123,24 @@ class Scheduler {
   virtual DirectionMask servable() const = 0;
 
   /// The node whose head goes next, of the directions in `allowed`, and the head's direction. The
-  /// caller takes that request, says set_head(), then charge(). nullopt if nothing can be served.
+  /// caller takes that request, says set_head(), then charge(). nullopt if nothing can be served,
+  /// or while the device is kept free for somebody: see hold().
   virtual std::optional<Pick> pick(DirectionMask allowed, TimeNs now) = 0;
-  /// The request picked last (or one that passed while nothing could be served) costs this much.
-  virtual void charge(Node& node, Direction direction, std::uint64_t bytes, TimeNs now) = 0;
+  /// The request picked last, or one that passed while nothing could be served, goes to the device
+  /// and costs this much: bytes, time, or a mixture, as the caller has it; at most 2^40.
+  virtual void charge(Node& node, Direction direction, std::uint64_t cost, TimeNs now) = 0;
+  /// A request that was charged to the node has ended at the device. A group is absent, not gone,
+  /// while its requests are there.
+  virtual void completed(Node& node, TimeNs now) = 0;
+
+  /// What the last pick() waits for. It is worth another pick() at that time, or as soon as
+  /// something arrives, completes or changes.
+  virtual Hold hold() const = 0;
+  /// For whom the device was kept free since the last call, and how long; nothing while requests of
+  /// that group were at the device. Call before telling of anything that may end it.
+  virtual Held take_held(TimeNs now) = 0;
+  /// Is somebody waited for? Then no request may pass without pick().
+  virtual bool awaits_somebody() const = 0;
 };
 
 }  // namespace blkio::bfq_weights

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "blkio/types.hpp"
+#include "blkio/weights.hpp"
 
 namespace blkio::cgroupfs {
 
@@ -43,13 +44,6 @@ struct Attributes {
 /// The limits of a group on one device, by Limit; nullopt: none.
 using DeviceLimits = std::array<std::optional<std::uint64_t>, kLimits>;
 
-inline constexpr std::uint32_t kDefaultWeight = 100;
-
-struct Weights {
-  std::uint32_t value = kDefaultWeight;
-  std::map<DeviceNumber, std::uint32_t> of_device{};  ///< instead of `value`
-};
-
 /// Plain data, owned by GroupTree. Only what somebody set takes memory.
 struct Group {
   GroupId id{};
@@ -66,7 +60,7 @@ struct Group {
   bool notify_on_release = false;
   bool clone_children = false;
   std::map<DeviceNumber, DeviceLimits> limits;
-  Weights weights;
+  Weights weights;       ///< among its siblings
   Weights leaf_weights;  ///< of the group's own tasks, against its child groups
 
   bool is_root() const { return id == GroupId::kRoot; }

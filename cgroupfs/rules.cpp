@@ -18,6 +18,12 @@ void apply_rules(Controller& controller, const Group& group, DeviceNumber device
   if (weighted) controller.meet_device(group.id, device);
 }
 
+void apply_weights(Controller& controller, const Group& group) {
+  const Weights usual;
+  if (group.weights == usual && group.leaf_weights == usual) return;
+  controller.set_weights(group.id, group.weights, group.leaf_weights);
+}
+
 bool forget_rules(Group& group, DeviceNumber device) {
   return group.limits.erase(device) + group.weights.of_device.erase(device) +
              group.leaf_weights.of_device.erase(device) !=

@@ -12,6 +12,9 @@ namespace blkio::cgroupfs {
 /// has no rule for the device. The device is proxied.
 void apply_rules(Controller& controller, const Group& group, DeviceNumber device);
 
+/// The same for the weights of a group that was restored, on all devices.
+void apply_weights(Controller& controller, const Group& group);
+
 /// The group's data has no rule for the device any more. False if it had none.
 bool forget_rules(Group& group, DeviceNumber device);
 

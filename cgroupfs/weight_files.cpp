@@ -39,6 +39,11 @@ Result<void> set_device_weight(const FileServices& services, Weights& weights, D
   return success();
 }
 
+Result<void> tell(const FileServices& services, const Group& group, Result<void> stored) {
+  if (stored) services.controller.set_weights(group.id, group.weights, group.leaf_weights);
+  return stored;
+}
+
 }  // namespace
 
 Show show_weight(WeightKind kind) {
@@ -51,7 +56,7 @@ Store store_weight(WeightKind kind) {
   return [kind](const FileServices& services, Group& group, std::string_view text,
                 const Writer&) -> Result<void> {
     BLKIO_TRY(const auto number, parse_strict_u64(text));
-    return set_group_weight(services, weights_of(group, kind), number);
+    return tell(services, group, set_group_weight(services, weights_of(group, kind), number));
   };
 }
 
@@ -79,14 +84,14 @@ Store store_device_weight(WeightKind kind) {
     Weights& weights = weights_of(group, kind);
     if (services.dialect == Dialect::kDoc && is_weight_listing_header(text)) return success();
     if (const auto number = parse_group_weight(text)) {
-      return set_group_weight(services, weights, *number);
+      return tell(services, group, set_group_weight(services, weights, *number));
     }
     BLKIO_TRY(const auto rule, parse_device_rule(trim(text)));
     if (!services.controller.has_device(rule.device)) return failure(ENODEV);
     if (!services.controller.has_weights(rule.device)) return failure(EOPNOTSUPP);
     services.controller.meet_device(group.id, rule.device);
     BLKIO_TRY(const auto number, parse_device_weight(rule.value));
-    return set_device_weight(services, weights, rule.device, number);
+    return tell(services, group, set_device_weight(services, weights, rule.device, number));
   };
 }
 

@@ -6,9 +6,6 @@
 
 namespace blkio::cgroupfs {
 
-inline constexpr std::uint32_t kMinWeight = 1;
-inline constexpr std::uint32_t kMaxWeight = 1000;
-
 enum class WeightKind : std::uint8_t {
   kGroup,  ///< of the group among its siblings; in the root, which has none, another name for kLeaf
   kLeaf,   ///< of the group's own tasks among its child groups

@@ -14,6 +14,7 @@
 #include "blkio/op_counts.hpp"
 #include "blkio/result.hpp"
 #include "blkio/types.hpp"
+#include "blkio/weights.hpp"
 
 namespace blkio {
 
@@ -45,6 +46,11 @@ class Controller {
   /// per_second: nullopt removes the limit; 0 lets nothing pass. The device has been met.
   virtual void set_limit(GroupId group, DeviceNumber device, Limit limit,
                          std::optional<std::uint64_t> per_second) = 0;
+
+  /// `weights`: against the group's siblings; `leaf_weights`: of its own tasks against its child
+  /// groups. They bind at once on every device that has weights. As by cgroup.leaf_weight of old
+  /// (block/cfq-iosched.c), the root has only the second.
+  virtual void set_weights(GroupId group, const Weights& weights, const Weights& leaf_weights) = 0;
 
   /// Devices the group knows, the one met last first: the order of the rows in all its files.
   virtual std::vector<DeviceNumber> devices_met(GroupId group) const = 0;

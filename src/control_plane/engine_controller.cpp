@@ -31,8 +31,20 @@ void EngineController::device_removed(DeviceNumber device) {
   for (auto& [group, stats] : stats_) stats->reset(device);
 }
 
-void EngineController::set_weights(DeviceNumber device, bool has_weights) {
+void EngineController::set_scheduler(DeviceNumber device, bool has_weights) {
   devices_[device] = has_weights;
+  on_shard(device, [&](data_plane::DeviceShard& shard) {
+    shard.queue().set_weighted(has_weights, engine_->now());
+  });
+}
+
+void EngineController::set_weights(GroupId group, const Weights& weights,
+                                   const Weights& leaf_weights) {
+  on_engine([&] {
+    engine_->groups().set_weights(group, weights, leaf_weights);
+    for (const auto& shard : engine_->shards())
+      shard->queue().weights_changed(group, engine_->now());
+  });
 }
 
 std::vector<DeviceNumber> EngineController::devices() const {

@@ -34,6 +34,7 @@ class EngineController final : public Controller {
   void start_throttle_counters(DeviceNumber device) override;
   void set_limit(GroupId group, DeviceNumber device, Limit limit,
                  std::optional<std::uint64_t> per_second) override;
+  void set_weights(GroupId group, const Weights& weights, const Weights& leaf_weights) override;
   std::vector<DeviceNumber> devices_met(GroupId group) const override;
   OpCounts counts(GroupId group, DeviceNumber device, Counter counter) const override;
   OpCounts inherited_counts(GroupId group, DeviceNumber device, Counter counter) const override;
@@ -50,7 +51,7 @@ class EngineController final : public Controller {
   /// The engine does not serve it any more. What was counted is forgotten.
   void device_removed(DeviceNumber device);
   /// Whether weights act on the device from now on.
-  void set_weights(DeviceNumber device, bool has_weights);
+  void set_scheduler(DeviceNumber device, bool has_weights);
 
   /// Those that are proxied.
   std::vector<DeviceNumber> devices() const;

@@ -16,7 +16,6 @@ namespace {
 
 using cgroupfs::Attributes;
 using cgroupfs::Group;
-using cgroupfs::Weights;
 using nlohmann::json;
 using Totals = stats::SchedulingStats::Totals;
 
@@ -142,7 +141,7 @@ Weights weights_from(const json& record, const char* key) {
 }
 
 bool is_default(const Weights& weights) {
-  return weights.value == cgroupfs::kDefaultWeight && weights.of_device.empty();
+  return weights.value == kDefaultWeight && weights.of_device.empty();
 }
 
 json to_json(const cgroupfs::DeviceLimits& limits) {

@@ -111,6 +111,7 @@ void StateKeeper::restore_group(const SavedGroup& saved) {
   group.limits = from.limits;
   group.weights = from.weights;
   group.leaf_weights = from.leaf_weights;
+  cgroupfs::apply_weights(parts_.controller, group);
   for (const auto& [device, counts] : saved.counts) {
     absent_[id][device] = counts;
     restore_device(id, device);

@@ -70,6 +70,7 @@ bool is_swallowed(std::string_view word) {
          std::find(kSwallowed.begin(), kSwallowed.end(), word) != kSwallowed.end();
 }
 
+constexpr unsigned kMostDepth = 4096;
 constexpr std::uint64_t kLeastHeld = 1ull << 20;
 constexpr std::uint64_t kMostHeld = 1ull << 40;
 
@@ -184,6 +185,13 @@ Result<void> parse_option(std::string_view name, std::string_view value, Options
                                         : Mirror::kReal;
   } else if (name == "transport") {
     BLKIO_TRY(parse_choice(name, value, {"auto", "classic"}));
+  } else if (name == "depth") {
+    unsigned depth = 0;
+    if (!parse_number(value, depth) || depth == 0 || depth > kMostDepth) {
+      return bad(
+          fmt::format("depth={}: should be a number of requests from 1 to {}", value, kMostDepth));
+    }
+    options.depth = depth;
   } else if (name == "max_held") {
     const auto size = parse_size(value);
     if (!size || *size < kLeastHeld || *size > kMostHeld) {
@@ -222,6 +230,7 @@ Options of -o, separated by commas (a comma in a value is written \,):
   group=MAJ:MIN=GROUP      group of I/O whose task cannot be told (the opener's)
   mirror=none|named|real   the kernel's record of who is in which group (named)
   transport=auto|classic   how FUSE requests travel (auto)
+  depth=N                  requests at a device while groups compete (adaptive)
   max_held=BYTES           payload of held writes per device (256Mi)
   state=FILE               groups, rules, members and counters survive a restart
   control=SOCKET           blkioctl's socket

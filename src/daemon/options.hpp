@@ -33,6 +33,7 @@ struct Options {
   Dialect dialect = Dialect::kDoc;
   std::map<DeviceNumber, bool> weights;                ///< scheduler=MAJ:MIN=bfq (true) or none
   std::map<DeviceNumber, std::string> default_groups;  ///< group=MAJ:MIN=PATH
+  std::optional<unsigned> depth;  ///< requests at a device while groups compete; nullopt: adapts
   std::size_t max_held_bytes = 256u << 20;
   Mirror mirror = Mirror::kNamed;  ///< if it can be had
   std::string state;               ///< file that keeps the groups; empty: none does

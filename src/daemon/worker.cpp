@@ -53,12 +53,16 @@ constexpr auto kDrainEvery = std::chrono::milliseconds(20);
 /// Until a device that is to go has ended its requests.
 constexpr auto kLookAgain = std::chrono::milliseconds(2);
 
+bool has_weights(const Options& options, DeviceNumber number) {
+  const auto told = options.weights.find(number);
+  return told == options.weights.end() || told->second;
+}
+
 std::vector<EngineController::Device> controlled_devices(const Inheritance& from) {
   std::vector<EngineController::Device> devices;
   for (const ProxiedDevice& device : from.devices) {
     const DeviceNumber number = device.backing.number;
-    const auto it = from.options.weights.find(number);
-    devices.push_back({number, it == from.options.weights.end() || it->second});
+    devices.push_back({number, has_weights(from.options, number)});
   }
   return devices;
 }
@@ -163,6 +167,7 @@ data_plane::EngineOptions Worker::engine_options() {
   data_plane::EngineOptions options;
   options.shard.hierarchy = from_.options.hierarchy;
   options.shard.count_from_start = from_.options.dialect == Dialect::kDoc;
+  options.shard.depth = from_.options.depth;
   options.shard.max_held_bytes = from_.options.max_held_bytes;
   options.issuers = tasks_.get();
   options.process_gone = [this](pid_t tgid) { return control_plane::process_gone(*proc_, tgid); };
@@ -173,7 +178,8 @@ data_plane::EngineOptions Worker::engine_options() {
 }
 
 data_plane::EngineDevice Worker::engine_device(const ProxiedDevice& device) {
-  return {device.backing, device.mount.fuse_fd, &from_.shared->devices[device.slot]};
+  return {device.backing, device.mount.fuse_fd, &from_.shared->devices[device.slot],
+          has_weights(from_.options, device.backing.number)};
 }
 
 std::vector<data_plane::EngineDevice> Worker::engine_devices() {
@@ -397,7 +403,7 @@ json Worker::set_scheduler(const json& request) {
   }
   if (name != "bfq" && name != "none")
     return refusal(fmt::format("{}: should be bfq or none", name));
-  controller_.set_weights(*number, name == "bfq");
+  controller_.set_scheduler(*number, name == "bfq");
   return {{"ok", true}};
 }
 
@@ -429,7 +435,7 @@ json Worker::device_arrived(const LinkMessage& message) {
   }
   from_.devices.push_back(device);
   from_.device_directory = std::filesystem::path(device.mount.path).parent_path();
-  controller_.device_added({number, true});
+  controller_.device_added({number, has_weights(from_.options, number)});
   if (state_ != nullptr) state_->device_added(number);
   return {{"ok", true},
           {"device", to_text(number)},
@@ -481,9 +487,9 @@ void Worker::forget_device(DeviceNumber number) {
   leaving_.erase(number);
   controller_.device_removed(number);
   tree_->for_each_in_subtree(tree_->root(), [&](const cgroupfs::Group& group) {
-    if (cgroupfs::forget_rules(*tree_->find(group.id), number) && state_ != nullptr) {
-      state_->group_changed(group.id);
-    }
+    if (!cgroupfs::forget_rules(*tree_->find(group.id), number)) return;
+    controller_.set_weights(group.id, group.weights, group.leaf_weights);
+    if (state_ != nullptr) state_->group_changed(group.id);
   });
   std::erase_if(from_.devices, [&](const ProxiedDevice& device) {
     if (device.backing.number != number) return false;

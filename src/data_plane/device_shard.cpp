@@ -41,13 +41,15 @@ Message message_of(const Buffer& landing, std::size_t bytes) {
 }  // namespace
 
 DeviceShard::DeviceShard(EngineParts parts, const BackingDevice& device, FileIndex fuse,
-                         FileIndex file, const ShardOptions& options, Negotiated& negotiated)
+                         FileIndex file, const ShardOptions& options, bool weighted,
+                         Negotiated& negotiated)
     : parts_(std::move(parts)),
       device_(device),
       fuse_(fuse),
       file_(file),
       max_held_bytes_(options.max_held_bytes),
-      queue_(device.number, options.hierarchy, parts_.groups, options.count_from_start),
+      queue_(device.number, options.hierarchy, parts_.groups, options.count_from_start,
+             {weighted, options.depth}),
       io_(parts_.ring, parts_.arena, device_, file, *this),
       files_(device_, *this, negotiated),
       transport_(parts_.ring, parts_.arena, fuse, *this),

@@ -43,12 +43,14 @@ struct ShardOptions {
   Hierarchy hierarchy = Hierarchy::kTree;
   bool count_from_start = true;  ///< throttle.* counters run before the first rule
   std::size_t max_held_bytes = 256u << 20;
+  std::optional<unsigned> depth{};  ///< see Sharing
 };
 
 class DeviceShard final : public MessageSink, public Replier, public BlockIoListener {
  public:
+  /// weighted: see Sharing.
   DeviceShard(EngineParts parts, const BackingDevice& device, FileIndex fuse, FileIndex file,
-              const ShardOptions& options, Negotiated& negotiated);
+              const ShardOptions& options, bool weighted, Negotiated& negotiated);
   ~DeviceShard() override;
 
   /// One turn of the engine's loop: admits what has arrived, dispatches what may go.

@@ -115,7 +115,8 @@ Result<void> Engine::add_device(const EngineDevice& device) {
                     options_.thread_killed,
                     now_};
   shards_.push_back(std::make_unique<DeviceShard>(std::move(parts), device.device, fuse, file,
-                                                  options_.shard, *device.negotiated));
+                                                  options_.shard, device.weighted,
+                                                  *device.negotiated));
   arena_.set_limit(arena_limit(options_, shards_.size()));
   return success();
 }

@@ -17,6 +17,7 @@ struct EngineDevice {
   BackingDevice device;
   int fuse_fd = -1;
   Negotiated* negotiated = nullptr;  ///< in memory that outlives the engine
+  bool weighted = true;              ///< else every group in turn
 };
 
 struct EngineOptions {

@@ -49,6 +49,22 @@ void GroupMap::drop_if_unused(GroupId group) {
   }
 }
 
+void GroupMap::set_weights(GroupId group, const Weights& weights, const Weights& leaf_weights) {
+  auto& own = entries_.at(group).weights;
+  if (own == nullptr) own = std::make_unique<std::pair<Weights, Weights>>();
+  *own = {weights, leaf_weights};
+}
+
+std::uint32_t GroupMap::weight(GroupId group, DeviceNumber device) const {
+  const auto& own = entries_.at(group).weights;
+  return own == nullptr ? kDefaultWeight : own->first.on(device);
+}
+
+std::uint32_t GroupMap::leaf_weight(GroupId group, DeviceNumber device) const {
+  const auto& own = entries_.at(group).weights;
+  return own == nullptr ? kDefaultWeight : own->second.on(device);
+}
+
 GroupId GroupMap::living(GroupId group) const {
   for (;;) {
     const auto found = entries_.find(group);

@@ -4,9 +4,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <unordered_map>
+#include <utility>
 
 #include "blkio/types.hpp"
+#include "blkio/weights.hpp"
 #include "stats/group_stats.hpp"
 
 namespace blkio::data_plane {
@@ -41,6 +44,12 @@ class GroupMap {
   /// Of a living group.
   stats::GroupStats& stats(GroupId group) const { return *entries_.at(group).stats; }
 
+  /// Of a living group. Tell every IoQueue afterwards.
+  void set_weights(GroupId group, const Weights& weights, const Weights& leaf_weights);
+  /// Of a living group on a device: against its siblings, and of its own tasks.
+  std::uint32_t weight(GroupId group, DeviceNumber device) const;
+  std::uint32_t leaf_weight(GroupId group, DeviceNumber device) const;
+
   /// Tombstones included, the root too.
   std::size_t size() const { return entries_.size(); }
 
@@ -50,6 +59,8 @@ class GroupMap {
     stats::GroupStats* stats = nullptr;  ///< nullptr: a tombstone
     std::uint32_t handles = 0;
     std::uint32_t children = 0;  ///< tombstones among them
+    /// Against the siblings, and of the own tasks; nullptr: nobody has set any.
+    std::unique_ptr<std::pair<Weights, Weights>> weights;
   };
 
   void drop_if_unused(GroupId group);

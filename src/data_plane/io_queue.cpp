@@ -4,17 +4,33 @@
 #include <algorithm>
 #include <cassert>
 
+#include "bfq_weights/fair_queue.hpp"
 #include "bfq_weights/round_robin.hpp"
 
 namespace blkio::data_plane {
 
 using bfq_weights::DirectionMask;
 using bfq_weights::Head;
+using bfq_weights::Scheduler;
+
+namespace {
+
+std::uint64_t cost_of(const QueuedIo& io) {
+  return kRequestCostBytes + charge_of(io.op, io.bytes).bytes;
+}
+
+std::unique_ptr<Scheduler> make_scheduler(bool weighted) {
+  if (weighted) return std::make_unique<bfq_weights::FairQueue>();
+  return std::make_unique<bfq_weights::RoundRobin>();
+}
+
+}  // namespace
 
 // ---- the story: arrive, wait, go, complete -----------------------------------------------------
 
 void IoQueue::arrive(QueuedIo& io, GroupId group, TimeNs now) {
   advance(now);
+  if (holding_) note_held();
   GroupNode& node = living_node(group);
   io.node = &node;
   io.group = node.group;
@@ -24,8 +40,13 @@ void IoQueue::arrive(QueuedIo& io, GroupId group, TimeNs now) {
   node.stats.counters.enter_queue(io.op);
   node.stats.scheduling.arrived(now);
   ++waiting_;
+  if (!node.busy) {
+    node.busy = true;
+    ++busy_groups_;
+  }
 
-  const bool alone = passing_ == nullptr && scheduler_->servable().empty();
+  const bool alone = passing_ == nullptr && scheduler_->servable().empty() &&
+                     (busy_groups_ == 1 || !scheduler_->awaits_somebody());
   if (alone && path_opens_at(node, direction_of(io.op)) <= now_) {
     passing_ = &io;
     return;
@@ -36,13 +57,16 @@ void IoQueue::arrive(QueuedIo& io, GroupId group, TimeNs now) {
 
 QueuedIo* IoQueue::next(TimeNs now) {
   advance(now);
+  if (is_full()) return nullptr;
   if (passing_ != nullptr) {
     QueuedIo& io = *std::exchange(passing_, nullptr);
     dispatch(*io.node, io);
     count_passed(*io.node);
     return &io;
   }
+  if (holding_) note_held();
   const auto pick = scheduler_->pick(DirectionMask::both(), now_);
+  holding_ = !pick && scheduler_->hold().node != nullptr;
   if (!pick) return nullptr;
   GroupNode& node = *static_cast<GroupNode*>(pick->node->owner());
   IoList& fifo = node.side(pick->direction).waiting;
@@ -61,10 +85,11 @@ void IoQueue::dispatch(GroupNode& node, QueuedIo& io) {
   io.stage = IoStage::kAtDevice;
   io.dispatched_ns = now_;
   node.at_device.push_back(io);
+  ++at_device_;
   device_time_.enter(now_);
   node.stats.counters.count_dispatch(io.op, io.bytes, now_ - io.arrived_ns);
   node.stats.scheduling.dispatched(now_, device_time_.per_request());
-  scheduler_->charge(*node.place, direction, charge.bytes, now_);
+  scheduler_->charge(*node.place, direction, cost_of(io), now_);
   for (GroupNode* payer = &node; payer != nullptr; payer = limited_above(*payer)) {
     const bool held = std::exchange(payer->side(direction).held, false);
     payer->gate.charge(direction, charge, now_, held);
@@ -74,6 +99,9 @@ void IoQueue::dispatch(GroupNode& node, QueuedIo& io) {
 
 void IoQueue::complete(QueuedIo& io, TimeNs now) {
   assert(io.stage == IoStage::kAtDevice);
+  if (holding_) note_held();
+  if (weighted_) depth_.completed(now, cost_of(io), is_full() && waiting_ != 0);
+  --at_device_;
   io.stage = IoStage::kNone;
   GroupNode& node = *std::exchange(io.node, nullptr);
   node.at_device.erase(node.at_device.iterator_to(io));
@@ -81,6 +109,29 @@ void IoQueue::complete(QueuedIo& io, TimeNs now) {
   node.stats.counters.leave_queue(io.op);
   node.stats.counters.count_completion(io.op, now - io.dispatched_ns);
   node.stats.scheduling.completed(now, device_time_.per_request(), rest);
+  scheduler_->completed(*node.place, std::max(now_, now));
+  note_busy(node);
+}
+
+// The limit is for those who compete; one alone may have all the depth there is.
+bool IoQueue::is_full() const {
+  return weighted_ && busy_groups_ > 1 && at_device_ >= depth_.limit();
+}
+
+void IoQueue::note_held() {
+  const Scheduler::Held held = scheduler_->take_held(now_);
+  if (held.node == nullptr) return;
+  static_cast<GroupNode*>(held.node->owner())->stats.scheduling.idled(held.duration_ns);
+}
+
+void IoQueue::note_busy(GroupNode& node) {
+  const bool waits = std::any_of(node.sides.begin(), node.sides.end(),
+                                 [](const GroupNode::Side& side) { return !side.waiting.empty(); });
+  const bool passes = passing_ != nullptr && passing_->node == &node;
+  const bool busy = waits || passes || !node.at_device.empty();
+  if (busy == node.busy) return;
+  node.busy = busy;
+  busy ? ++busy_groups_ : --busy_groups_;
 }
 
 bool IoQueue::cancel(QueuedIo& io, TimeNs now) {
@@ -93,6 +144,7 @@ bool IoQueue::cancel(QueuedIo& io, TimeNs now) {
   if (&io == passing_) {
     passing_ = nullptr;
     count_passed(node);
+    note_busy(node);
     return true;
   }
   const Direction direction = direction_of(io.op);
@@ -103,6 +155,7 @@ bool IoQueue::cancel(QueuedIo& io, TimeNs now) {
     publish_head(node, direction);
     rearm(&node, direction);
   }
+  note_busy(node);
   return true;
 }
 
@@ -150,13 +203,14 @@ void IoQueue::advance(TimeNs now) {
 }
 
 TimeNs IoQueue::deadline() {
+  const TimeNs held = holding_ ? scheduler_->hold().until_ns : kNever;
   while (!deadlines_.empty()) {
     GroupNode::Deadlines::Hook& first = deadlines_.top();
     const TimeNs at = path_opens_at(first.node(), first.direction());
-    if (at == deadlines_.earliest()) return at;
+    if (at == deadlines_.earliest()) return std::min(at, held);
     deadlines_.update(first, at);
   }
-  return kNever;
+  return held;
 }
 
 // An entry that is too early is found out when it comes up; one that is too late would not be.
@@ -187,7 +241,7 @@ void IoQueue::publish_head(GroupNode& node, Direction direction) {
   const bool hidden = hierarchy_ == Hierarchy::kFlat && side.closed;
   std::optional<Head> head;
   if (!side.waiting.empty() && !hidden) {
-    head = Head{side.waiting.front().arrived_ns, side.waiting.front().bytes};
+    head = Head{side.waiting.front().arrived_ns, cost_of(side.waiting.front())};
   }
   scheduler_->set_head(*node.place, direction, head, now_);
   note_competing(node);
@@ -259,12 +313,14 @@ void IoQueue::rearm(GroupNode* node, Direction direction) {
 // ---- groups and rules --------------------------------------------------------------------------
 
 IoQueue::IoQueue(DeviceNumber device, Hierarchy hierarchy, GroupMap& groups,
-                 bool count_throttle_from_start)
+                 bool count_throttle_from_start, const Sharing& sharing)
     : device_(device),
       hierarchy_(hierarchy),
       groups_(groups),
       count_arrivals_(count_throttle_from_start),
-      scheduler_(std::make_unique<bfq_weights::RoundRobin>()) {}
+      weighted_(sharing.weighted),
+      depth_(sharing.depth),
+      scheduler_(make_scheduler(sharing.weighted)) {}
 
 IoQueue::~IoQueue() {
   for (auto& [group, node] : nodes_) {
@@ -278,9 +334,48 @@ GroupNode& IoQueue::node_of(GroupId group) {
   if (found != nodes_.end()) return *found->second;
   GroupNode* parent = group == GroupId::kRoot ? nullptr : &node_of(groups_.parent(group));
   auto node = std::make_unique<GroupNode>(group, parent, groups_.stats(group).meet(device_));
-  node->place = &scheduler_->add(parent == nullptr ? nullptr : parent->place, node.get());
+  place(*node);
   deadlines_.reserve(kDirections * (nodes_.size() + 1));
   return *(nodes_[group] = std::move(node));
+}
+
+// Into the scheduler, above its children.
+void IoQueue::place(GroupNode& node) {
+  if (node.place != nullptr) return;
+  if (node.parent != nullptr) place(*node.parent);
+  node.place = &scheduler_->add(node.parent == nullptr ? nullptr : node.parent->place, &node);
+  scheduler_->set_weights(*node.place, groups_.weight(node.group, device_),
+                          groups_.leaf_weight(node.group, device_), now_);
+}
+
+void IoQueue::weights_changed(GroupId group, TimeNs now) {
+  const auto found = nodes_.find(group);
+  if (found == nodes_.end()) return;
+  advance(now);
+  scheduler_->set_weights(*found->second->place, groups_.weight(group, device_),
+                          groups_.leaf_weight(group, device_), now_);
+}
+
+// The new one learns all that the old one knew but who is owed what.
+void IoQueue::set_weighted(bool weighted, TimeNs now) {
+  if (weighted == weighted_) return;
+  advance(now);
+  settle_passing();
+  if (holding_) note_held();
+  holding_ = false;
+  weighted_ = weighted;
+  for (auto& [group, node] : nodes_) node->place = nullptr;
+  scheduler_ = make_scheduler(weighted);
+  for (auto& [group, node] : nodes_) place(*node);
+  for (auto& [group, node] : nodes_) {
+    for (const Direction direction : {Direction::kRead, Direction::kWrite}) {
+      if (node->side(direction).closed) plug(*node, direction);
+      publish_head(*node, direction);
+    }
+    for (const QueuedIo& io : node->at_device) {
+      scheduler_->charge(*node->place, direction_of(io.op), cost_of(io), now_);
+    }
+  }
 }
 
 // A group with a node lives: removal takes the node away.
@@ -331,7 +426,10 @@ void IoQueue::group_removed(GroupId group, GroupId parent, TimeNs now) {
   GroupNode& node = *found->second;
   assert(node.parent->group == parent);
   move_requests(node, *node.parent);
+  if (holding_) note_held();
   scheduler_->remove(*node.place);
+  note_busy(node);
+  note_busy(*node.parent);
   nodes_.erase(found);
 }
 

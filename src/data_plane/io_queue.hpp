@@ -12,6 +12,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "bfq_weights/depth.hpp"
 #include "bfq_weights/scheduler.hpp"
 #include "blkio/types.hpp"
 #include "group_map.hpp"
@@ -23,6 +24,19 @@
 namespace blkio::data_plane {
 
 struct GroupNode;
+
+/// How a device is shared: by weight, or in turns; and how deep.
+struct Sharing {
+  bool weighted = false;
+  std::optional<unsigned>
+      depth{};  ///< requests at the device while groups compete; nullopt: adapts
+};
+
+/// What a request costs besides its bytes, when shares are measured: as much as these bytes. Bytes
+/// alone would give the small ones' sender the device, requests alone the large ones'; fast disks
+/// do about one 4 KiB request in the time of 16 KiB more or less, so this is near to device time
+/// without its noise.
+inline constexpr std::uint64_t kRequestCostBytes = 16 << 10;
 
 enum class IoStage : std::uint8_t { kNone, kWaiting, kAtDevice };
 
@@ -66,6 +80,7 @@ struct GroupNode {
   throttle::Gate gate;
   std::array<Side, kDirections> sides{{{*this, Direction::kRead}, {*this, Direction::kWrite}}};
   IoList at_device;
+  bool busy = false;      ///< something of its own waits or is at the device
   bool competes = false;  ///< something of its own waits behind its own open gate
 };
 
@@ -85,7 +100,7 @@ class IoQueue {
   /// `groups` outlives the queue. `count_throttle_from_start`: else the throttle.* counters stand
   /// still until start_throttle_counters(), as in the kernel.
   IoQueue(DeviceNumber device, Hierarchy hierarchy, GroupMap& groups,
-          bool count_throttle_from_start);
+          bool count_throttle_from_start, const Sharing& sharing = {});
   /// Whatever still waits or is at the device is forgotten.
   ~IoQueue();
   IoQueue(const IoQueue&) = delete;
@@ -97,6 +112,10 @@ class IoQueue {
   /// Binds at once: whoever waits is looked at again. nullopt removes the limit, 0 lets nothing
   /// pass. The group lives.
   void set_limit(GroupId group, Limit limit, std::optional<std::uint64_t> per_second, TimeNs now);
+  /// The group's weights in the map are others than before. The group lives.
+  void weights_changed(GroupId group, TimeNs now);
+  /// From now on by weight, or in turns.
+  void set_weighted(bool weighted, TimeNs now);
   /// The group has no children. Its waiting requests join the end of the parent's queues, in their
   /// order, and those at the device end in the parent's name; what it counted becomes inherited by
   /// the parent. Call before GroupMap::group_removed().
@@ -105,7 +124,8 @@ class IoQueue {
   /// `group` may have been removed: see GroupMap::living(). Counts throttle.*.
   void arrive(QueuedIo& io, GroupId group, TimeNs now);
   /// The request that goes to the device now: out of the queue, counted in bfq.*, charged. nullptr:
-  /// none may go before deadline() or the next call that changes something.
+  /// none may go before deadline() or the next call that changes something: all are held by limits,
+  /// the device has as many as it should, or is kept free for a group that is expected back.
   QueuedIo* next(TimeNs now);
   /// A request from next() has ended at the device, in whatever way. Before the reply, so that
   /// whoever has seen a request end sees it counted.
@@ -113,7 +133,8 @@ class IoQueue {
   /// A waiting request leaves, uncharged. False if it does not wait here (any more).
   bool cancel(QueuedIo& io, TimeNs now);
 
-  /// When next() may have something again; kNever if no request waits for a limit to open.
+  /// When next() may have something again; kNever if no request waits for a limit to open, nor for
+  /// somebody else's absence to end.
   TimeNs deadline();
   /// How many wait.
   std::size_t waiting() const { return waiting_; }
@@ -131,6 +152,11 @@ class IoQueue {
   GroupNode* limited_above(const GroupNode& node) const;
   TimeNs path_opens_at(const GroupNode& node, Direction direction) const;
   bool has_ready(GroupNode& node, Direction direction) const;
+
+  void place(GroupNode& node);
+  bool is_full() const;
+  void note_held();
+  void note_busy(GroupNode& node);
 
   void advance(TimeNs now);
   void enqueue(GroupNode& node, QueuedIo& io);
@@ -156,6 +182,11 @@ class IoQueue {
   TimeNs now_ = kLongAgo;
   std::size_t waiting_ = 0;
   QueuedIo* passing_ = nullptr;  ///< arrived when nothing could go, path open: not in the scheduler
+  bool weighted_;
+  bool holding_ = false;  ///< the last pick kept the device free
+  std::size_t at_device_ = 0;
+  std::size_t busy_groups_ = 0;  ///< with requests that wait or are at the device
+  bfq_weights::Depth depth_;
   std::unique_ptr<bfq_weights::Scheduler> scheduler_;
   GroupNode::Deadlines deadlines_;
   stats::DeviceTime device_time_;

@@ -37,6 +37,8 @@ class FakeController final : public Controller {
     const auto found = limits_.find({group, device, limit});
     return found == limits_.end() ? std::nullopt : found->second;
   }
+  const Weights& weights(GroupId group) { return weights_[group].first; }
+  const Weights& leaf_weights(GroupId group) { return weights_[group].second; }
   /// Calls of set_limit, refused writes not among them.
   int limits_set() const { return limits_set_; }
   bool knows(GroupId group) const { return parents_.contains(group); }
@@ -76,6 +78,10 @@ class FakeController final : public Controller {
                  std::optional<std::uint64_t> per_second) override {
     ++limits_set_;
     limits_[{group, device, limit}] = per_second;
+  }
+
+  void set_weights(GroupId group, const Weights& weights, const Weights& leaf_weights) override {
+    weights_[group] = {weights, leaf_weights};
   }
 
   std::vector<DeviceNumber> devices_met(GroupId group) const override {
@@ -132,6 +138,7 @@ class FakeController final : public Controller {
 
   Dialect dialect_;
   std::map<DeviceNumber, bool> devices_;  ///< and whether weights act on it
+  std::map<GroupId, std::pair<Weights, Weights>> weights_;
   std::map<GroupId, GroupId> parents_;
   std::map<GroupId, std::vector<DeviceNumber>> met_;
   std::set<DeviceNumber> started_;

@@ -58,7 +58,7 @@ struct World {
     ShardOptions options;
     options.max_held_bytes = max_held;
     shard = std::make_unique<DeviceShard>(std::move(parts), disk.device(), fuse, file, options,
-                                          negotiated);
+                                          false, negotiated);
   }
 
   void turn() {

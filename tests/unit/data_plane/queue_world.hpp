@@ -20,8 +20,9 @@ inline constexpr GroupId kB{4};   // a child of the root
 
 /// A queue, the groups a, a/aa and b, and the requests.
 struct World {
-  explicit World(Hierarchy hierarchy = Hierarchy::kTree, bool count = true)
-      : queue(kDevice, hierarchy, map, count) {
+  explicit World(Hierarchy hierarchy = Hierarchy::kTree, bool count = true,
+                 const data_plane::Sharing& sharing = {})
+      : queue(kDevice, hierarchy, map, count, sharing) {
     map.group_added(kA, GroupId::kRoot, a);
     map.group_added(kAA, kA, aa);
     map.group_added(kB, GroupId::kRoot, b);
@@ -33,6 +34,10 @@ struct World {
     io.bytes = bytes;
     queue.arrive(io, group, now);
     return io;
+  }
+  void set_weights(GroupId group, std::uint32_t weight, std::uint32_t leaf_weight, TimeNs now) {
+    map.set_weights(group, {weight, {}}, {leaf_weight, {}});
+    queue.weights_changed(group, now);
   }
   /// All that goes now, by the groups that pay.
   std::vector<GroupId> go(TimeNs now) {
