@@ -21,7 +21,7 @@ class Depth {
  public:
   static constexpr unsigned kLeast = 1;
   static constexpr unsigned kMost = 256;
-  static constexpr unsigned kFirst = 4;
+  static constexpr unsigned kFirst = 32;
   /// Shortest time that is compared with another, and the fewest requests.
   static constexpr TimeNs kWindowNs = 25 * kMillisecondNs;
   static constexpr unsigned kWindowRequests = 32;
@@ -47,9 +47,9 @@ class Depth {
   unsigned depth_;
   unsigned kept_ = kFirst;  ///< to go back to after a trial
   Trial trial_ = Trial::kNone;
-  Trial last_ = Trial::kLess;
-  TimeNs since_ns_ = kNever;  ///< kNever: no window is open
-  std::uint64_t done_ = 0;    ///< cost, in this window
+  Trial last_ = Trial::kMore;  ///< so the first one is for less
+  TimeNs since_ns_ = kNever;   ///< kNever: no window is open
+  std::uint64_t done_ = 0;     ///< cost, in this window
   unsigned requests_ = 0;
   unsigned settling_ = 0;  ///< requests that still belong to the depth before
   unsigned rested_ = 0;

@@ -147,6 +147,7 @@ void op_mkdir(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mo
   if (!made) return void(fuse_reply_err(request, made.error().number));
   const Node node{node_id(made.value()), tree.find(made.value()), nullptr};
   note_change(mount, node);
+  note_change(mount, {NodeId{parent}, nullptr, nullptr});  // its times
   reply_entry(request, node);
 }
 
@@ -176,7 +177,10 @@ void op_rename(fuse_req_t request, fuse_ino_t parent, const char* name, fuse_ino
   const GroupId group = child_id(mount, directory, name);
   const auto renamed = mount.services.tree.rename(
       group_of(directory.id), name, group_of(NodeId{new_parent}), new_name, mount.now());
-  if (renamed) note_change(mount, {node_id(group), nullptr, nullptr});
+  if (renamed) {
+    note_change(mount, {node_id(group), nullptr, nullptr});
+    note_change(mount, directory);
+  }
   reply_status(request, renamed);
 }
 

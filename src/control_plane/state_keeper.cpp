@@ -85,6 +85,9 @@ void StateKeeper::restore_groups() {
     if (parts_.controller.has_device(device)) parts_.controller.start_throttle_counters(device);
   }
   for (const auto& [id, saved] : saved_.groups) restore_group(saved);
+  for (const auto& [then, now] : restored_) {  // making a child has changed its parent's times
+    parts_.tree.find(now)->directory = saved_.groups.at(then).group.directory;
+  }
 }
 
 void StateKeeper::restore_group(const SavedGroup& saved) {
@@ -104,7 +107,6 @@ void StateKeeper::restore_group(const SavedGroup& saved) {
   restored_[from.id] = id;
   Group& group = *parts_.tree.find(id);
   group.creator = from.creator;
-  group.directory = from.directory;
   group.files = from.files;
   group.notify_on_release = from.notify_on_release;
   group.clone_children = from.clone_children;
@@ -277,6 +279,7 @@ void StateKeeper::group_removed(GroupId id, GroupId parent) {
     records.push_back(counts_record(parent, device, counts));
   }
   records.push_back(removal_record(id));
+  if (const Group* above = parts_.tree.find(parent)) records.push_back(group_record(*above));
   write(records);
 }
 

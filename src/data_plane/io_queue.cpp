@@ -57,14 +57,17 @@ void IoQueue::arrive(QueuedIo& io, GroupId group, TimeNs now) {
 
 QueuedIo* IoQueue::next(TimeNs now) {
   advance(now);
-  if (is_full()) return nullptr;
+  if (holding_) note_held();
+  if (is_full()) {
+    holding_ = false;
+    return nullptr;
+  }
   if (passing_ != nullptr) {
     QueuedIo& io = *std::exchange(passing_, nullptr);
     dispatch(*io.node, io);
     count_passed(*io.node);
     return &io;
   }
-  if (holding_) note_held();
   const auto pick = scheduler_->pick(DirectionMask::both(), now_);
   holding_ = !pick && scheduler_->hold().node != nullptr;
   if (!pick) return nullptr;
@@ -100,7 +103,10 @@ void IoQueue::dispatch(GroupNode& node, QueuedIo& io) {
 void IoQueue::complete(QueuedIo& io, TimeNs now) {
   assert(io.stage == IoStage::kAtDevice);
   if (holding_) note_held();
-  if (weighted_) depth_.completed(now, cost_of(io), is_full() && waiting_ != 0);
+  if (weighted_) {
+    const bool limited = is_full() && !scheduler_->servable().empty();
+    depth_.completed(now, cost_of(io), limited);
+  }
   --at_device_;
   io.stage = IoStage::kNone;
   GroupNode& node = *std::exchange(io.node, nullptr);

@@ -6,13 +6,13 @@ netdata interpolates to whole seconds, so the mean is what counts. It runs witho
 """
 import csv
 import fcntl
+import http.client
 import io
 import json
 import os
 import socket
 import struct
 import subprocess
-import urllib.error
 import urllib.request
 
 import lib
@@ -60,7 +60,7 @@ def ask(question):
     try:
         with urllib.request.urlopen(API + question, timeout=5) as reply:
             return reply.read().decode()
-    except (urllib.error.URLError, ConnectionError):
+    except (OSError, http.client.HTTPException):  # it is not there yet, or busy
         return ""
 
 

@@ -52,7 +52,7 @@ def picture(blkio):
     for directory, _, files in sorted(os.walk(blkio.mount)):
         at = os.path.relpath(directory, blkio.mount)
         status = os.stat(directory)
-        seen[at] = (oct(status.st_mode), status.st_uid, status.st_gid)
+        seen[at] = (oct(status.st_mode), status.st_uid, status.st_gid, status.st_mtime_ns)
         for name in files:
             path = os.path.join(directory, name)
             status = os.stat(path)

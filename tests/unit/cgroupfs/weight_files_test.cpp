@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 #include <cerrno>
 
+#include "cgroupfs/rules.hpp"
 #include "unit/cgroupfs/cgroup_fixture.hpp"
 
 using namespace blkio;
@@ -105,4 +106,46 @@ TEST_CASE_METHOD(DocCgroup, "documented dialect: the root has leaf weights under
     CAPTURE(name);
     CHECK(read(GroupId::kRoot, name) == "300\n");
   }
+}
+
+TEST_CASE_METHOD(Weighted<KernelCgroup>, "weights: the data plane is told, of what was accepted") {
+  const DeviceNumber device{7, 0};
+  CHECK(controller.weights(a).value == 111);
+  CHECK(controller.weights(a).on(device) == 77);
+  CHECK(write(a, kDevice, "7:0 0") == ERANGE);
+  CHECK(controller.weights(a).on(device) == 77);
+  CHECK(write(a, kDevice, "7:0 default") == 0);
+  CHECK(controller.weights(a).on(device) == 111);
+  CHECK(write(a, kDevice, "7:0 5") == 0);
+  CHECK(write(a, kWeight, "222") == 0);  // drops the device's
+  CHECK(controller.weights(a).on(device) == 222);
+}
+
+TEST_CASE_METHOD(DocCgroup, "weights: leaf weights are the own tasks', in the root all are") {
+  const GroupId a = mkdir("a");
+  CHECK(write(a, "blkio.leaf_weight", "300") == 0);
+  CHECK(controller.leaf_weights(a).value == 300);
+  CHECK(controller.weights(a).value == 100);
+  CHECK(write(GroupId::kRoot, "blkio.weight", "40") == 0);
+  CHECK(controller.leaf_weights(GroupId::kRoot).value == 40);
+}
+
+TEST_CASE_METHOD(Weighted<DocCgroup>, "rules of a group are told again, and forgotten") {
+  const DeviceNumber device{7, 0};
+  REQUIRE(write(a, "blkio.throttle.read_bps_device", "7:0 1000") == 0);
+  cgroupfs::Group& group = *tree.find(a);
+  FakeController later;
+  later.add_device(device, true);
+  later.group_added(a, GroupId::kRoot);
+  cgroupfs::apply_rules(later, group, device);
+  cgroupfs::apply_weights(later, group);
+  CHECK(later.limit(a, device, Limit::kReadBps) == 1000);
+  CHECK_FALSE(later.limit(a, device, Limit::kWriteBps));
+  CHECK(later.weights(a).on(device) == 77);
+  CHECK(later.devices_met(a) == std::vector{device});
+  CHECK_FALSE(cgroupfs::forget_rules(group, DeviceNumber{8, 8}));
+  CHECK(cgroupfs::forget_rules(group, device));
+  CHECK_FALSE(cgroupfs::forget_rules(group, device));
+  CHECK(group.weights.value == 111);
+  CHECK(group.limits.empty());
 }
