@@ -23,6 +23,9 @@ enum class Anticipation : std::uint8_t { kOff, kOn };
 /// Who was there less than this long ago keeps his tag and his part of the weight sum; and it is
 /// the longest anybody is waited for, when all others are ahead of their share.
 inline constexpr TimeNs kGraceNs = 2 * kMillisecondNs;
+/// The longest anybody is waited for whose own requests are at the device: one that hangs there
+/// must not hang the others. Slow disks answer within it.
+inline constexpr TimeNs kBusyHoldNs = 50 * kMillisecondNs;
 /// The longest anybody is waited for when another could go without getting ahead.
 inline constexpr TimeNs kShortHoldNs = 100'000;
 
@@ -43,6 +46,7 @@ struct AllRules {
   static constexpr bool kKeepsDebt = true;             ///< 11: nor is a debt forgiven
   static constexpr bool kGrace = true;                 ///< 11: absent for a moment is not gone
   static constexpr bool kCapsCredit = true;            ///< 11: nor does grace add up
+  static constexpr bool kBalances = true;              ///< 5: the time is the mean of those there
   static constexpr bool kReweighs = true;              ///< 12: what is owed is owed in cost
 };
 
@@ -125,6 +129,7 @@ class BasicFairQueue final : public Scheduler {
     KeyHeap absent;    ///< by start; the awaited ones
     std::uint64_t weight = 0;
     VirtualTime offset = 0;
+    VirtualTime ahead = 0;  ///< of the level's time, summed by weight; that is, in cost
   };
 
   /// What a node with children keeps of them and of its own tasks.
@@ -141,6 +146,7 @@ class BasicFairQueue final : public Scheduler {
     std::uint64_t largest_cost = 0;   ///< lately
     std::uint64_t picked_weight = 0;  ///< of those who could have gone at the last pick
     DirectionMask picked_from;
+    bool settled = true;  ///< the time is the mean of those there, whichever may go
     std::uint32_t contenders = 1;
   };
 
@@ -203,12 +209,18 @@ class BasicFairQueue final : public Scheduler {
   void end_absence(Level& level, Contender& contender);
   void cap_credit(Level& level, Contender& contender);
   void leave(Level& level, Contender& contender);
+  void count_ahead(Level& level, const Contender& contender, bool in);
   void await(Level& level, Contender& contender, bool wanted);
   void advance(TimeNs now);
   static void note_think(Contender& contender, TimeNs time);
   void reweigh(Contender& contender, std::uint32_t weight, bool has_level);
 
   Contender* choose(Level& level, DirectionMask allowed);
+  Contender* first_to_go(Level& level, DirectionMask allowed);
+  static VirtualTime mean_ahead(Level& level, std::uint8_t directions, std::uint32_t less);
+  void settle(Level& level, DirectionMask allowed);
+  void move_time(Level& level, VirtualTime time);
+  void shift_time(Level& level, DirectionMask allowed, VirtualTime time);
   Contender* first_eligible(Level& level, DirectionMask allowed);
   void promote(Level& level, Class& of_class);
   Contender* first_absent(Level& level, DirectionMask allowed);

@@ -110,7 +110,9 @@ void BasicFairQueue<Rules>::remove(Node& node) {
     root_ = nullptr;
   } else {
     if (place.as_child.state != State::kOut) leave(*place.parent->level, place.as_child);
-    place.parent->own_tasks.at_device += place.own_tasks.at_device;
+    Contender& heir = place.parent->own_tasks;
+    heir.at_device += place.own_tasks.at_device;
+    if (heir.at_device > 0 && heir.link.is_linked()) absent_.erase(absent_.iterator_to(heir));
     --place.parent->level->contenders;
   }
   places_.destroy(place);
@@ -131,20 +133,27 @@ void BasicFairQueue<Rules>::set_weights(Node& node, std::uint32_t weight, std::u
 template <class Rules>
 void BasicFairQueue<Rules>::reweigh(Contender& contender, std::uint32_t weight, bool has_level) {
   assert(weight >= kLeastWeight && weight <= kMostWeight);
-  const std::uint32_t before = std::exchange(contender.weight, weight);
-  if (before == weight) return;
-  contender.slope = slope_of(weight);
-  if (!has_level) return;
+  if (contender.weight == weight) return;
+  if (!has_level) {
+    contender.weight = weight;
+    contender.slope = slope_of(weight);
+    return;
+  }
   Level& level = level_of(contender);
-  const bool queued = contender.state == State::kWaiting || contender.state == State::kEligible;
+  const bool there = contender.state != State::kOut;
+  const bool queued = there && contender.state != State::kAbsent;
   const bool awaited = contender.awaited;
   if (queued) unqueue(level, contender);
   await(level, contender, false);
+  if (there) count_ahead(level, contender, false);
+  const std::uint32_t before = std::exchange(contender.weight, weight);
+  contender.slope = slope_of(weight);
   const VirtualTime ahead = real_start(level, contender) - level.now;
   if (Rules::kReweighs) contender.start += ahead * before / weight - ahead;
-  if (contender.state != State::kOut) {
+  if (there) {
     Class& of_class = level.of_kind(contender.kind);
     of_class.weight = of_class.weight - before + weight;
+    count_ahead(level, contender, true);
   }
   await(level, contender, awaited);
   if (queued) queue(level, contender);
@@ -274,6 +283,7 @@ void BasicFairQueue<Rules>::change(Contender& contender, DirectionMask mask, Why
 // Rule 11: no credit for what it has missed, and no pardon for what it has had.
 template <class Rules>
 void BasicFairQueue<Rules>::enter(Level& level, Contender& contender, std::uint8_t kind) {
+  first_to_go(level, DirectionMask::of_bits(kind));  // brings the time up to date
   if (Rules::kReturnsWithoutCredit) contender.start = std::max(contender.start, level.now);
   if (!Rules::kKeepsDebt) contender.start = level.now;
   contender.kind = kind;
@@ -281,16 +291,26 @@ void BasicFairQueue<Rules>::enter(Level& level, Contender& contender, std::uint8
   contender.start -= of_class.offset;
   of_class.weight += contender.weight;
   contender.state = State::kAbsent;
+  count_ahead(level, contender, true);
 }
 
 template <class Rules>
 void BasicFairQueue<Rules>::leave(Level& level, Contender& contender) {
   await(level, contender, false);
   if (contender.link.is_linked()) absent_.erase(absent_.iterator_to(contender));
+  count_ahead(level, contender, false);
   Class& of_class = level.of_kind(contender.kind);
   contender.start += of_class.offset;
   of_class.weight -= contender.weight;
   contender.state = State::kOut;
+}
+
+// Around whatever changes who is there, or a tag, other than by a request.
+template <class Rules>
+void BasicFairQueue<Rules>::count_ahead(Level& level, const Contender& contender, bool in) {
+  const VirtualTime ahead = (real_start(level, contender) - level.now) * contender.weight;
+  level.of_kind(contender.kind).ahead += in ? ahead : -ahead;
+  level.settled = false;
 }
 
 // Rule 4: its real tag stays.
@@ -298,11 +318,13 @@ template <class Rules>
 void BasicFairQueue<Rules>::change_class(Level& level, Contender& contender, std::uint8_t kind) {
   const bool awaited = contender.awaited;
   await(level, contender, false);
+  count_ahead(level, contender, false);
   Class& from = level.of_kind(std::exchange(contender.kind, kind));
   Class& to = level.of_kind(kind);
   from.weight -= contender.weight;
   to.weight += contender.weight;
   if (Rules::kTranslates) contender.start += from.offset - to.offset;
+  count_ahead(level, contender, true);
   await(level, contender, awaited);
 }
 
@@ -359,9 +381,12 @@ void BasicFairQueue<Rules>::cap_credit(Level& level, Contender& contender) {
   if (!Rules::kCapsCredit) return;
   const bool awaited = contender.awaited;
   await(level, contender, false);
+  count_ahead(level, contender, false);
   const VirtualTime most = passed(kCreditRequests * level.largest_cost, contender.slope);
-  contender.start =
-      std::max(contender.start, level.now - most - level.of_kind(contender.kind).offset);
+  const VirtualTime others = level.now + mean_ahead(level, contender.kind, contender.weight);
+  const VirtualTime offset = level.of_kind(contender.kind).offset;
+  contender.start = std::max(contender.start, std::min(others - most, level.now) - offset);
+  count_ahead(level, contender, true);
   await(level, contender, awaited);
 }
 
@@ -426,18 +451,17 @@ std::optional<Scheduler::Pick> BasicFairQueue<Rules>::pick(DirectionMask allowed
 
 template <class Rules>
 auto BasicFairQueue<Rules>::choose(Level& level, DirectionMask allowed) -> Contender* {
-  Contender* first = first_eligible(level, allowed);
-  if (first == nullptr && Rules::kJumps) {
-    const auto least = least_start(level, allowed);
-    if (!least) return nullptr;
-    level.now = std::max(level.now, *least);
-    first = first_eligible(level, allowed);
-  }
+  Contender* first = first_to_go(level, allowed);
   if (awaited_ != 0) {
     Contender* absent = first_absent(level, allowed);
     if (first == nullptr && absent != nullptr) {
       const bool busy = absent->at_device > 0;
-      keep_free_for(*absent, busy ? kNever : absent->left_ns + kGraceNs);
+      const TimeNs until = absent->left_ns + (busy ? kBusyHoldNs : kGraceNs);
+      if (now_ >= until) {
+        await(level, *absent, false);
+        return choose(level, allowed);
+      }
+      keep_free_for(*absent, until);
     } else if (absent != nullptr && worth_waiting(level, *absent, *first)) {
       keep_free_for(*absent, absent->left_ns + kShortHoldNs);
       return nullptr;
@@ -449,6 +473,68 @@ auto BasicFairQueue<Rules>::choose(Level& level, DirectionMask allowed) -> Conte
     if ((kind & allowed.bits()) != 0) level.picked_weight += level.of_kind(kind).weight;
   }
   return first;
+}
+
+// Rule 5. nullptr: nobody can go, or the first is one who is waited for.
+template <class Rules>
+auto BasicFairQueue<Rules>::first_to_go(Level& level, DirectionMask allowed) -> Contender* {
+  if (!level.settled && allowed == DirectionMask::both() && Rules::kBalances)
+    settle(level, allowed);
+  Contender* first = first_eligible(level, allowed);
+  if (first != nullptr || !Rules::kJumps) return first;
+  const auto least = least_start(level, allowed);
+  if (!least) return nullptr;
+  shift_time(level, allowed, std::max<VirtualTime>(0, *least - level.now));
+  level.settled = false;  // while somebody absent holds the mean back
+  return first_eligible(level, allowed);
+}
+
+// Of those who can serve one of the directions, how far they are ahead of the level's time, but for
+// one of weight `less` that is not in that sum.
+template <class Rules>
+VirtualTime BasicFairQueue<Rules>::mean_ahead(Level& level, std::uint8_t directions,
+                                              std::uint32_t less) {
+  VirtualTime ahead = 0;
+  std::uint64_t weight = 0;
+  for (std::uint8_t kind = 1; kind <= 3; ++kind) {
+    if ((kind & directions) == 0) continue;
+    ahead += level.of_kind(kind).ahead;
+    weight += level.of_kind(kind).weight;
+  }
+  return weight <= less ? 0 : ahead / static_cast<VirtualTime>(weight - less);
+}
+
+// The time is the mean of those there, by weight. Service keeps it so; who comes, goes or is
+// pardoned does not. If he leaves ahead, say, the others are behind by as much: left as it is, the
+// time would run away from them, and whoever came next, at the level's time, would wait for all of
+// it.
+template <class Rules>
+void BasicFairQueue<Rules>::settle(Level& level, DirectionMask allowed) {
+  shift_time(level, allowed, std::min<VirtualTime>(0, mean_ahead(level, allowed.bits(), 0)));
+  level.settled = allowed == DirectionMask::both();
+}
+
+// Without service: nobody's tag moves, so nobody gains on anybody.
+template <class Rules>
+void BasicFairQueue<Rules>::move_time(Level& level, VirtualTime time) {
+  level.now += time;
+  for (Class& of_class : level.classes) {
+    of_class.ahead -= time * static_cast<VirtualTime>(of_class.weight);
+  }
+}
+
+// By service to those who can go. The others' clock stands still: they keep their distance to it.
+template <class Rules>
+void BasicFairQueue<Rules>::shift_time(Level& level, DirectionMask allowed, VirtualTime time) {
+  level.now += time;
+  for (std::uint8_t kind = 1; kind <= 3; ++kind) {
+    Class& of_class = level.of_kind(kind);
+    if ((kind & allowed.bits()) != 0) {
+      of_class.ahead -= time * static_cast<VirtualTime>(of_class.weight);
+    } else if (Rules::kStopsClosedClasses) {
+      of_class.offset += time;
+    }
+  }
 }
 
 template <class Rules>
@@ -466,16 +552,25 @@ auto BasicFairQueue<Rules>::first_eligible(Level& level, DirectionMask allowed) 
   return first ? &contender(first->id) : nullptr;
 }
 
+// Moves those the time has come to into the heap by finish; and back again, where the time has.
 template <class Rules>
 void BasicFairQueue<Rules>::promote(Level& level, Class& of_class) {
   const Key now = key_of(level.now - of_class.offset);
   while (!of_class.waiting.empty()) {
     const KeyHeap::Entry top = of_class.waiting.top();
-    if (before(now, top.key) && Rules::kNeedsEligibility) return;
+    if (before(now, top.key) && Rules::kNeedsEligibility) break;
     Contender& next = contender(top.id);
     of_class.waiting.erase(top.id);
     next.state = State::kEligible;
     of_class.eligible.push(top.id, finish_key(next));
+  }
+  while (!of_class.eligible.empty() && Rules::kNeedsEligibility) {
+    Contender& first = contender(of_class.eligible.top().id);
+    const Key start = key_of(first.start);
+    if (!before(now, start)) return;
+    of_class.eligible.erase(first.id);
+    first.state = State::kWaiting;
+    of_class.waiting.push(first.id, start);
   }
 }
 
@@ -571,15 +666,12 @@ void BasicFairQueue<Rules>::charge_level(Contender& payer, std::uint8_t kind, st
   Level& level = level_of(payer);
   if (!picked) pass(level, payer, kind);
   if (payer.link.is_linked()) absent_.erase(absent_.iterator_to(payer));
-  payer.start += passed(cost, payer.slope);
+  const VirtualTime served = passed(cost, payer.slope);
+  payer.start += served;
+  if (payer.state != State::kOut) level.of_kind(payer.kind).ahead += served * payer.weight;
   level.largest_cost = std::max(cost, level.largest_cost - level.largest_cost / 256);
   if (Rules::kTimePasses) {
-    const VirtualTime time = passed(cost, slope_of(level.picked_weight));
-    level.now += time;
-    for (std::uint8_t other = 1; other <= 3; ++other) {
-      const bool stands = (other & level.picked_from.bits()) == 0;
-      if (stands && Rules::kStopsClosedClasses) level.of_kind(other).offset += time;
-    }
+    shift_time(level, level.picked_from, passed(cost, slope_of(level.picked_weight)));
   }
   if (!payer.own && payer.place->level != nullptr) payer.estimate = cost;
   requeue(level, payer);
@@ -596,13 +688,15 @@ void BasicFairQueue<Rules>::pass(Level& level, Contender& payer, std::uint8_t ki
   }
   const auto least = least_start(level, DirectionMask::both());
   const VirtualTime start = real_start(level, payer);
-  level.now = std::max(level.now, least ? std::min(*least, start) : start);
+  const VirtualTime first = least ? std::min(*least, start) : start;
+  move_time(level, std::max<VirtualTime>(0, first - level.now));
   level.picked_from = DirectionMask::both();
   level.picked_weight = level.weight();
 }
 
 template <class Rules>
 void BasicFairQueue<Rules>::requeue(Level& level, Contender& payer) {
+  if (payer.state == State::kOut) return;
   if (payer.state == State::kAbsent) {
     if (payer.awaited) level.of_kind(payer.kind).absent.update(payer.id, key_of(payer.start));
     return;

@@ -90,7 +90,7 @@ class Scheduler {
   /// Why pick() has nothing although something could be served.
   struct Hold {
     Node* node = nullptr;      ///< the group the device is kept free for; nullptr: no hold
-    TimeNs until_ns = kNever;  ///< kNever: until completed() tells of a request of the group's
+    TimeNs until_ns = kNever;  ///< or until completed() tells of a request of the group's
   };
   struct Held {
     Node* node = nullptr;  ///< nullptr: nothing was held

@@ -15,7 +15,11 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "integration"))
 import control_plane  # noqa: E402
+import inside_limits  # noqa: E402
 import lib  # noqa: E402
+import limits  # noqa: E402
+import service  # noqa: E402
+import shares  # noqa: E402
 from lib import MIB  # noqa: E402
 
 SIZE = 256 * MIB
@@ -142,7 +146,8 @@ class Contest:
         self.print_table = print_table
 
 
-TABLES = {"random_reads": Contest(random_reads), "control_plane": control_plane}
+TABLES = {"random_reads": Contest(random_reads), "control_plane": control_plane,
+          "shares": shares, "service": service, "inside_limits": inside_limits, "limits": limits}
 
 
 def run_table(scratch, name, arguments):

@@ -24,6 +24,7 @@ int main(int argc, char** argv) {
   const auto begin = std::chrono::steady_clock::now();
   std::uint64_t events = 0;
   int failures = 0;
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);
   for (std::uint64_t seed = first; seed < first + seeds; ++seed) {
     try {
       events += seed % 50 == 0

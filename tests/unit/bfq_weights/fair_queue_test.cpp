@@ -529,7 +529,7 @@ TEST_CASE("fair queue: one whose request is at the device is waited for until it
   tree.backlog("b", kRead);
   CHECK(tree.turns(3) == "aR bR -");  // b is ahead by a thousand requests of a's now
   CHECK(tree.held_for() == "a");
-  CHECK(tree.queue().hold().until_ns == kNever);
+  CHECK(tree.queue().hold().until_ns == bfq_weights::kBusyHoldNs);
   tree.now = 10 * kMs;
   CHECK(tree.turn() == "-");
   CHECK(tree.queue().take_held(tree.now).node == nullptr);  // the device is not idle
@@ -542,6 +542,21 @@ TEST_CASE("fair queue: one whose request is at the device is waited for until it
   CHECK(held.duration_ns == kMs);
   tree.now = 12 * kMs;
   CHECK(tree.turn() == "bR");
+}
+
+TEST_CASE("fair queue: a request that hangs at the device does not hang the others") {
+  Tree tree(Anticipation::kOn);
+  tree.add("a", "/", 1000);
+  tree.add("b", "/", 1);
+  tree.stays_at_device = true;
+  tree.arrive("a");
+  tree.backlog("b", kRead);
+  CHECK(tree.turns(3) == "aR bR -");
+  tree.now = bfq_weights::kBusyHoldNs - 1;
+  CHECK(tree.turn() == "-");
+  tree.now = bfq_weights::kBusyHoldNs;
+  CHECK(tree.turns(3) == "bR bR bR");
+  CHECK(tree.held_for() == "-");
 }
 
 TEST_CASE("fair queue: no more than 0.1 ms beside one that could go without getting ahead") {
