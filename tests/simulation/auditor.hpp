@@ -24,9 +24,14 @@ namespace blkio::simulation {
 /// A broken promise is thrown as std::logic_error with the seed and the virtual time.
 class Auditor {
  public:
-  Auditor(std::uint64_t seed, Hierarchy hierarchy) : seed_(seed), hierarchy_(hierarchy) {
+  /// weighted: the device may be kept free, and a light group may wait for long, so work
+  /// conservation and starvation are not looked at here but in tests/simulation/fair_queue.
+  Auditor(std::uint64_t seed, Hierarchy hierarchy, bool weighted)
+      : seed_(seed), hierarchy_(hierarchy), by_turns_(!weighted) {
     groups_[GroupId::kRoot];
   }
+  /// There was a time of weights, and what it left is not by turns.
+  void sharing_changed() { by_turns_ = false; }
 
   void group_added(GroupId group, GroupId parent);
   void group_removed(GroupId group, GroupId parent, TimeNs now);
@@ -75,6 +80,7 @@ class Auditor {
 
   std::uint64_t seed_;
   Hierarchy hierarchy_;
+  bool by_turns_;
   std::map<GroupId, Group> groups_;
   Bookkeeper book_;
   std::uint64_t went_ = 0;

@@ -120,8 +120,11 @@ std::string Bookkeeper::difference(GroupId group, const stats::DeviceStats& stat
     return stats.scheduling.scalar(scalar) != value;
   };
   if (differs(Scalar::kGroupWaitNs, expected.group_wait_ns)) return "group wait time";
-  if (differs(Scalar::kEmptyNs, expected.empty_ns)) return "empty time";
-  if (differs(Scalar::kIdleNs, 0)) return "idle time";
+  // Time in which the device was kept free for the group is idle time and not empty time. It may
+  // also fall into times in which the group has requests that a limit holds.
+  const std::uint64_t idle = stats.scheduling.scalar(Scalar::kIdleNs);
+  const std::uint64_t empty = stats.scheduling.scalar(Scalar::kEmptyNs);
+  if (empty > expected.empty_ns || empty + idle < expected.empty_ns) return "empty time";
   const std::uint64_t mean = expected.picks == 0 ? 0 : expected.queue_sizes / expected.picks;
   if (differs(Scalar::kAvgQueueSize, mean)) return "average queue size";
   return difference_of_time(expected, stats);

@@ -33,9 +33,10 @@ Options random_world(std::uint64_t seed) {
 /// Does something to the world, as a user, a client or an administrator might.
 class Mischief {
  public:
-  explicit Mischief(Simulator& world) : world_(world) {}
+  explicit Mischief(Simulator& world, bool weighted = false) : world_(world), weighted_(weighted) {}
 
   void act() {
+    if (weighted_) change_sharing();
     switch (world_.below(10)) {
       case 0:
         if (world_.groups().size() < 12) world_.add_group(some_group());
@@ -81,6 +82,12 @@ class Mischief {
  private:
   GroupId some_group() { return world_.groups()[world_.below(world_.groups().size())]; }
 
+  void change_sharing() {
+    const auto weight = [this] { return 1 + static_cast<std::uint32_t>(world_.below(1000)); };
+    if (world_.below(3) == 0) world_.set_weights(some_group(), weight(), weight());
+    if (world_.below(20) == 0) world_.set_weighted(world_.below(3) != 0);
+  }
+
   void remove_some() {
     const GroupId group = some_group();
     if (group != GroupId::kRoot && !world_.has_children(group)) world_.remove_group(group);
@@ -118,17 +125,20 @@ class Mischief {
   }
 
   Simulator& world_;
+  bool weighted_;
   std::vector<Client*> clients_;
 };
 
-}  // namespace
-
-TEST_CASE("random worlds keep every promise") {
+/// Returns how many requests went: a run in which nothing happens proves nothing.
+std::uint64_t run_worlds(std::uint64_t seeds, bool weighted) {
   std::uint64_t went = 0;
-  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+  for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
     INFO("seed " << seed);
-    Simulator world(random_world(seed));
-    Mischief mischief(world);
+    Options options = random_world(seed);
+    options.sharing.weighted = weighted;
+    if (seed % 3 == 0) options.sharing.depth = 1 + static_cast<unsigned>(seed % 8);
+    Simulator world(options);
+    Mischief mischief(world, weighted);
     for (int act = 0; act < 120; ++act) {
       world.run_until(world.now() + static_cast<TimeNs>(world.below(4'000'000)));
       mischief.act();
@@ -140,6 +150,15 @@ TEST_CASE("random worlds keep every promise") {
     REQUIRE(mischief.accounted_for() == world.auditor().went());
     went += world.auditor().went();
   }
-  // The worlds were busy: a run in which nothing happens proves nothing.
-  CHECK(went > 50'000);
+  return went;
+}
+
+}  // namespace
+
+TEST_CASE("random worlds keep every promise") {
+  CHECK(run_worlds(60, false) > 50'000);
+}
+
+TEST_CASE("random worlds with weights lose nothing and pass no limit") {
+  CHECK(run_worlds(60, true) > 50'000);
 }

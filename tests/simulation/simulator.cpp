@@ -21,14 +21,14 @@ struct Simulator::Request : data_plane::QueuedIo {
 Simulator::Simulator(const Options& options)
     : options_(options),
       random_(options.seed),
-      auditor_(options.seed, options.hierarchy),
+      auditor_(options.seed, options.hierarchy, options.sharing.weighted),
       map_([this]() -> stats::GroupStats& {
         Group& root = groups_[GroupId::kRoot];
         root.stats = std::make_unique<stats::GroupStats>();
         order_.push_back(GroupId::kRoot);
         return *root.stats;
       }()),
-      queue_(kDevice, options.hierarchy, map_, true) {}
+      queue_(kDevice, options.hierarchy, map_, true, options.sharing) {}
 
 Simulator::~Simulator() = default;
 
@@ -69,6 +69,18 @@ void Simulator::set_limit(GroupId group, Limit limit, std::optional<std::uint64_
   queue_.meet(group);
   queue_.set_limit(group, limit, per_second, now_);
   auditor_.limit_set(group, limit, per_second, now_);
+  pump();
+}
+
+void Simulator::set_weights(GroupId group, std::uint32_t weight, std::uint32_t leaf_weight) {
+  map_.set_weights(group, {weight, {}}, {leaf_weight, {}});
+  queue_.weights_changed(group, now_);
+  pump();
+}
+
+void Simulator::set_weighted(bool weighted) {
+  queue_.set_weighted(weighted, now_);
+  auditor_.sharing_changed();
   pump();
 }
 

@@ -37,6 +37,7 @@ struct Options {
   Hierarchy hierarchy = Hierarchy::kTree;
   Lateness lateness;
   Disk disk;
+  data_plane::Sharing sharing{};
 };
 
 /// What a client does. Closed loop: `depth` requests under way, each followed by another after
@@ -77,6 +78,10 @@ class Simulator {
   /// Childless. Its clients go on in its parent.
   void remove_group(GroupId group);
   void set_limit(GroupId group, Limit limit, std::optional<std::uint64_t> per_second);
+
+  void set_weights(GroupId group, std::uint32_t weight, std::uint32_t leaf_weight);
+  /// By weight from now on, or in turns.
+  void set_weighted(bool weighted);
 
   Client& start(const Workload& workload);
   /// The client issues no more.
