@@ -132,7 +132,7 @@ void BasicFairQueue<Rules>::set_weights(Node& node, std::uint32_t weight, std::u
 // thousandfold of what it was due.
 template <class Rules>
 void BasicFairQueue<Rules>::reweigh(Contender& contender, std::uint32_t weight, bool has_level) {
-  assert(weight >= kLeastWeight && weight <= kMostWeight);
+  assert(weight >= kMinWeight && weight <= kMaxWeight);
   if (contender.weight == weight) return;
   if (!has_level) {
     contender.weight = weight;

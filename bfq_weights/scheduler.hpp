@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "blkio/types.hpp"
+#include "blkio/weights.hpp"
 
 namespace blkio::bfq_weights {
 
@@ -47,10 +48,6 @@ struct Head {
   TimeNs arrived_ns = 0;
   std::uint64_t cost = 0;  ///< an estimate of what charge() will be told
 };
-
-inline constexpr std::uint32_t kLeastWeight = 1;
-inline constexpr std::uint32_t kMostWeight = 1000;
-inline constexpr std::uint32_t kDefaultWeight = 100;
 
 /// A tree of nodes. Each has a queue of its own per direction (its tasks', kept by the caller), any
 /// number of children, and a gate per direction that covers both. The scheduler knows of the queues
@@ -108,7 +105,7 @@ class Scheduler {
 
   /// Live: nobody has to make up for what was done under other weights. `weight`: against the
   /// node's siblings (nothing in the root); `leaf_weight`: of its own tasks against its children.
-  /// Each kLeastWeight..kMostWeight; kDefaultWeight until told.
+  /// Each kMinWeight..kMaxWeight; kDefaultWeight until told.
   virtual void set_weights(Node& node, std::uint32_t weight, std::uint32_t leaf_weight,
                            TimeNs now) = 0;
 

@@ -61,7 +61,6 @@ class Scratch:
                 sweep(old)
         self.directory = tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}.")
         os.chmod(self.directory, 0o755)  # other users walk through it to the mounts
-        os.chmod(self.directory, 0o755)  # tests of permissions come here as other users
         self._daemons = []
         self._devices = 0
 
