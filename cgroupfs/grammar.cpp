@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "cgroupfs/grammar.hpp"
 
+#include <fmt/format.h>
+
 #include <cerrno>
 #include <limits>
 
@@ -71,6 +73,20 @@ std::optional<std::uint64_t> take_scanned(std::string_view& text) {
   return digits.value;
 }
 
+/// Takes decimal digits off the front of the text: a number of at most `max`.
+std::optional<std::uint64_t> take_decimal(std::string_view& text, std::uint64_t max) {
+  const Digits digits = read_digits(text, 10);
+  if (digits.count == 0 || digits.overflow || digits.value > max) return std::nullopt;
+  text.remove_prefix(digits.count);
+  return digits.value;
+}
+
+bool take_word(std::string_view& text, std::string_view word) {
+  if (!text.starts_with(word)) return false;
+  text.remove_prefix(word.size());
+  return true;
+}
+
 DeviceNumber unpack(std::uint32_t major, std::uint32_t minor) {
   const std::uint32_t packed = (major << kMinorBits) | minor;
   return {packed >> kMinorBits, packed & ((1U << kMinorBits) - 1)};
@@ -126,10 +142,36 @@ Result<std::optional<std::uint64_t>> parse_throttle_value(std::string_view value
   const auto number = scan_u64(value);
   if (!number) return failure(EINVAL);
   if (*number == 0 || *number == kU64Max) return std::optional<std::uint64_t>{};
-  if (limit == Limit::kReadBps || limit == Limit::kWriteBps) return number;
+  if (counts_bytes(limit)) return number;
   const auto cut = static_cast<std::uint32_t>(*number);
   if (cut == kU32Max) return std::optional<std::uint64_t>{};
   return std::optional<std::uint64_t>{cut};
+}
+
+Result<std::uint64_t> parse_rule_number(std::string_view value, std::uint64_t max) {
+  const auto number = take_decimal(value, max);
+  if (!number || !trim_front(value).empty()) return failure(EINVAL);
+  return *number;
+}
+
+Result<TokenRefill> parse_token_refill(std::string_view value, std::uint64_t max) {
+  value = trim(value);
+  const auto tokens = take_decimal(value, max);
+  if (!tokens) return failure(EINVAL);
+  TokenRefill refill{.tokens = *tokens};
+  if (value.empty()) return refill;
+  refill.of_a_second = take_word(value, "/s");
+  if (!take_word(value, "@")) return failure(EINVAL);
+  const auto period = take_decimal(value, kU32Max);
+  if (!period || *period == 0 || value != "ms") return failure(EINVAL);
+  refill.period_ms = static_cast<std::uint32_t>(*period);
+  if (refill.period_ms == 1000) refill.of_a_second = false;  // the same
+  return refill;
+}
+
+std::string to_text(const TokenRefill& refill) {
+  if (refill.period_ms == TokenRefill{}.period_ms) return fmt::format("{}", refill.tokens);
+  return fmt::format("{}{}@{}ms", refill.tokens, refill.of_a_second ? "/s" : "", refill.period_ms);
 }
 
 std::optional<std::uint64_t> parse_group_weight(std::string_view text) {

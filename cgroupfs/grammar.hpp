@@ -2,7 +2,8 @@
 /// What a write to a cgroup file means: small pure functions, one per grammar.
 ///
 /// They accept and refuse exactly what the kernel does, accidents included, because scripts rely on
-/// both. Two families of number meet here and must not be mixed up:
+/// both; what the kernel has not is read strictly. Two families of number meet here and must not be
+/// mixed up:
 ///   strict   the whole text is one number, its base told by its prefix (lib/kstrtox.c, kstrtoull)
 ///   scanned  decimal digits, whatever follows them is ignored, no overflow (lib/vsprintf.c,
 ///   sscanf)
@@ -13,8 +14,10 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
+#include "blkio/device_rules.hpp"
 #include "blkio/result.hpp"
 #include "blkio/types.hpp"
 
@@ -49,6 +52,16 @@ Result<DeviceRule> parse_device_rule(std::string_view text);
 /// The value of a throttle rule, a scanned number. 0 and 2^64-1 both mean "no limit": nullopt.
 /// iops rules are cut to 32 bits, where 2^32-1 means "no limit" too and 2^32 becomes a limit of 0.
 Result<std::optional<std::uint64_t>> parse_throttle_value(std::string_view value, Limit limit);
+
+/// The value of a rule the kernel does not have: decimal digits with nothing behind them but white
+/// space, at most `max`.
+Result<std::uint64_t> parse_rule_number(std::string_view value, std::uint64_t max);
+
+/// What comes back to a bucket of tokens: `N` each second, `N@Tms` every T ms, or `N/s@Tms`, N a
+/// second handed out every T ms. N is at most `max`, T at least 1; white space may follow.
+Result<TokenRefill> parse_token_refill(std::string_view value, std::uint64_t max);
+/// The shortest of these forms that means the same.
+std::string to_text(const TokenRefill& refill);
 
 /// `N` (base by prefix) or `default N` in a weight_device file: a weight for the whole group.
 /// nullopt if the text is neither, and so must be a device rule. An empty text is the number 0.

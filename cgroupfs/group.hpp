@@ -4,13 +4,12 @@
 
 #include <sys/types.h>
 
-#include <array>
 #include <cstdint>
 #include <map>
-#include <optional>
 #include <set>
 #include <string>
 
+#include "blkio/device_rules.hpp"
 #include "blkio/types.hpp"
 #include "blkio/weights.hpp"
 
@@ -41,9 +40,6 @@ struct Attributes {
   std::map<std::string, std::string, std::less<>> xattrs{};
 };
 
-/// The limits of a group on one device, by Limit; nullopt: none.
-using DeviceLimits = std::array<std::optional<std::uint64_t>, kLimits>;
-
 /// Plain data, owned by GroupTree. Only what somebody set takes memory.
 struct Group {
   GroupId id{};
@@ -59,8 +55,8 @@ struct Group {
 
   bool notify_on_release = false;
   bool clone_children = false;
-  std::map<DeviceNumber, DeviceLimits> limits;
-  Weights weights;       ///< among its siblings
+  std::map<DeviceNumber, DeviceRules> rules;  ///< none of them empty
+  Weights weights;                            ///< among its siblings
   Weights leaf_weights;  ///< of the group's own tasks, against its child groups
 
   bool is_root() const { return id == GroupId::kRoot; }

@@ -3,15 +3,31 @@
 
 namespace blkio::cgroupfs {
 
+DeviceRules rules_of(const Group& group, DeviceNumber device) {
+  const auto found = group.rules.find(device);
+  return found == group.rules.end() ? DeviceRules{} : found->second;
+}
+
+void meet(Controller& controller, const Group& group, DeviceNumber device) {
+  controller.start_throttle_counters(device);
+  controller.meet_device(group.id, device);
+}
+
+void set_rules(Controller& controller, Group& group, DeviceNumber device, const DeviceRules& rules,
+               Levels levels) {
+  if (rules.empty()) {
+    group.rules.erase(device);
+  } else {
+    group.rules[device] = rules;
+  }
+  controller.set_rules(group.id, device, rules, levels);
+}
+
 void apply_rules(Controller& controller, const Group& group, DeviceNumber device) {
-  const auto limits = group.limits.find(device);
-  if (limits != group.limits.end()) {
-    controller.start_throttle_counters(device);
-    controller.meet_device(group.id, device);
-    for (int i = 0; i < kLimits; ++i) {
-      const auto& per_second = limits->second[static_cast<std::size_t>(i)];
-      if (per_second) controller.set_limit(group.id, device, static_cast<Limit>(i), per_second);
-    }
+  const auto rules = group.rules.find(device);
+  if (rules != group.rules.end()) {
+    meet(controller, group, device);
+    controller.set_rules(group.id, device, rules->second, Levels::kKept);
   }
   const bool weighted =
       group.weights.of_device.contains(device) || group.leaf_weights.of_device.contains(device);
@@ -25,7 +41,7 @@ void apply_weights(Controller& controller, const Group& group) {
 }
 
 bool forget_rules(Group& group, DeviceNumber device) {
-  return group.limits.erase(device) + group.weights.of_device.erase(device) +
+  return group.rules.erase(device) + group.weights.of_device.erase(device) +
              group.leaf_weights.of_device.erase(device) !=
          0;
 }

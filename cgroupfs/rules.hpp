@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/// The rules of a group, told to the data plane at another time than when they were written.
+/// The rules of a group: kept in its data, and told to the data plane.
 #pragma once
 
 #include "blkio/controller.hpp"
@@ -7,6 +7,17 @@
 #include "cgroupfs/group.hpp"
 
 namespace blkio::cgroupfs {
+
+/// Those of the group for the device; empty if it has none.
+DeviceRules rules_of(const Group& group, DeviceNumber device);
+
+/// The group and its ancestors get to know the device, and from now on its throttle.* counters
+/// count. A file does this before it looks at the value. The device is proxied.
+void meet(Controller& controller, const Group& group, DeviceNumber device);
+
+/// The whole set, in place of the last one. The device has been met.
+void set_rules(Controller& controller, Group& group, DeviceNumber device, const DeviceRules& rules,
+               Levels levels);
 
 /// For a group that was restored, or a device that came after its rules. Does nothing if the group
 /// has no rule for the device. The device is proxied.

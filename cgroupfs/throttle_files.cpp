@@ -3,35 +3,24 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <iterator>
+
+#include "cgroupfs/rules.hpp"
 
 namespace blkio::cgroupfs {
 namespace {
 
-std::size_t index_of(Limit limit) {
-  return static_cast<std::size_t>(limit);
-}
+constexpr mode_t kReadWrite = 0644;
 
-void keep(Group& group, DeviceNumber device, Limit limit, std::optional<std::uint64_t> value) {
-  DeviceLimits& limits = group.limits[device];
-  limits[index_of(limit)] = value;
-  const bool empty =
-      std::none_of(limits.begin(), limits.end(), [](const auto& one) { return one.has_value(); });
-  if (empty) group.limits.erase(device);
-}
-
-}  // namespace
-
-Show show_limit(Limit limit) {
-  return [limit](const FileServices& services, const Group& group) {
+Show show_rules(const RuleField& field) {
+  return [show = field.show](const FileServices& services, const Group& group) {
     std::string text;
-    if (group.limits.empty()) return text;
+    if (group.rules.empty()) return text;
     for (const DeviceNumber device : services.controller.devices_met(group.id)) {
-      const auto limits = group.limits.find(device);
-      if (limits == group.limits.end()) continue;
-      const auto value = limits->second[index_of(limit)];
+      const auto rules = group.rules.find(device);
+      if (rules == group.rules.end()) continue;
+      const auto value = show(rules->second);
       if (!value) continue;
       fmt::format_to(std::back_inserter(text), "{}:{} {}\n", device.major, device.minor, *value);
     }
@@ -39,19 +28,23 @@ Show show_limit(Limit limit) {
   };
 }
 
-Store store_limit(Limit limit) {
-  return [limit](const FileServices& services, Group& group, std::string_view text,
-                 const Writer&) -> Result<void> {
-    Controller& controller = services.controller;
+Store store_rule(const RuleField& field) {
+  return [store = field.store](const FileServices& services, Group& group, std::string_view text,
+                               const Writer&) -> Result<void> {
     BLKIO_TRY(const auto rule, parse_device_rule(text));
-    if (!controller.has_device(rule.device)) return failure(ENODEV);
-    controller.start_throttle_counters(rule.device);
-    controller.meet_device(group.id, rule.device);
-    BLKIO_TRY(const auto value, parse_throttle_value(rule.value, limit));
-    keep(group, rule.device, limit, value);
-    controller.set_limit(group.id, rule.device, limit, value);
+    if (!services.controller.has_device(rule.device)) return failure(ENODEV);
+    meet(services.controller, group, rule.device);
+    DeviceRules rules = rules_of(group, rule.device);
+    BLKIO_TRY(store(rules, rule.value));
+    set_rules(services.controller, group, rule.device, rules, Levels::kKept);
     return success();
   };
+}
+
+}  // namespace
+
+FileRow rule_file(std::string_view name, Presence presence, const RuleField& field) {
+  return {name, kReadWrite, presence, show_rules(field), store_rule(field)};
 }
 
 }  // namespace blkio::cgroupfs

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT
-/// blkio.throttle.{read,write}_{bps,iops}_device: the upper limits of a group, one rule per device.
+/// blkio.throttle.*_device and blkio.tokens.*_device: what a group asks of a device, a part of it in
+/// each file and a device in each row.
 #pragma once
 
 #include "cgroupfs/file_row.hpp"
+#include "cgroupfs/rule_fields.hpp"
 
 namespace blkio::cgroupfs {
 
-/// `MAJ:MIN N` per device with this limit, the device met last first.
-Show show_limit(Limit limit);
-
-/// One rule, as block/blk-throttle.c, tg_set_conf. In the order of the checks: EINVAL: the device
-/// is malformed; ENODEV: it is not proxied; EINVAL: the value. A refused value leaves the rule as
-/// it was, but the group has met the device.
-Store store_limit(Limit limit);
+/// A file that shows a field, `MAJ:MIN VALUE` for each device with it, the device met last first;
+/// and takes one rule in a write, as block/blk-throttle.c, tg_set_conf. In the order of the checks:
+/// EINVAL: the device is malformed; ENODEV: it is not proxied; EINVAL: the value. A refused value
+/// leaves the rule as it was, but the group has met the device.
+FileRow rule_file(std::string_view name, Presence presence, const RuleField& field);
 
 }  // namespace blkio::cgroupfs

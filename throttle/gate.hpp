@@ -4,8 +4,9 @@
 
 #include <array>
 #include <cstdint>
-#include <optional>
+#include <memory>
 
+#include "blkio/device_rules.hpp"
 #include "blkio/types.hpp"
 #include "throttle/pace.hpp"
 
@@ -24,21 +25,28 @@ class Gate {
   /// A request goes through; see Pace::charge().
   void charge(Direction direction, Charge charge, TimeNs now, bool held);
 
-  /// See Pace::set_rate().
-  void set_limit(Limit limit, std::optional<std::uint64_t> per_second, TimeNs now);
-  std::optional<std::uint64_t> limit(Limit limit) const { return pace(limit).rate(); }
+  /// The whole set, in place of the last one; see Pace::set_rate().
+  void set_rules(const DeviceRules& rules, Levels levels, TimeNs now);
+  const DeviceRules& rules() const;
+  /// True if a request of one direction may close the other.
+  bool has_total() const { return has_total_; }
 
  private:
   static std::size_t index(Direction direction) { return static_cast<std::size_t>(direction); }
-  Pace& pace(Limit limit) { return paces_[static_cast<std::size_t>(limit)]; }
-  const Pace& pace(Limit limit) const { return paces_[static_cast<std::size_t>(limit)]; }
   void refresh(Direction direction);
 
   // What is asked of every gate on the path of every request, apart from the paces, which are
   // touched only where there is a limit.
   std::array<TimeNs, kDirections> opens_at_{kLongAgo, kLongAgo};
   std::array<bool, kDirections> limited_{};
-  std::array<Pace, kLimits> paces_;
+  bool has_total_ = false;
+
+  /// Of one that has rules. Nine in ten groups never have any.
+  struct Limited {
+    DeviceRules rules;
+    std::array<Pace, kLimits> paces;
+  };
+  std::unique_ptr<Limited> limited_by_;
 };
 
 }  // namespace blkio::throttle

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "blkio/device_rules.hpp"
 #include "blkio/op_counts.hpp"
 #include "blkio/result.hpp"
 #include "blkio/types.hpp"
@@ -43,9 +44,9 @@ class Controller {
   virtual void meet_device(GroupId group, DeviceNumber device) = 0;
   /// Somebody wrote a throttle rule for the device: the kernel's throttle counters start to count.
   virtual void start_throttle_counters(DeviceNumber device) = 0;
-  /// per_second: nullopt removes the limit; 0 lets nothing pass. The device has been met.
-  virtual void set_limit(GroupId group, DeviceNumber device, Limit limit,
-                         std::optional<std::uint64_t> per_second) = 0;
+  /// The whole set, in place of the last one; an empty one removes all. The device has been met.
+  virtual void set_rules(GroupId group, DeviceNumber device, const DeviceRules& rules,
+                         Levels levels) = 0;
 
   /// `weights`: against the group's siblings; `leaf_weights`: of its own tasks against its child
   /// groups. They bind at once on every device that has weights. As by cgroup.leaf_weight of old

@@ -21,6 +21,10 @@ struct DeviceNumber {
 enum class Direction : std::uint8_t { kRead = 0, kWrite = 1 };
 inline constexpr int kDirections = 2;
 
+constexpr Direction opposite(Direction direction) {
+  return direction == Direction::kRead ? Direction::kWrite : Direction::kRead;
+}
+
 /// What a request does to the device. Everything but a read is of the write direction.
 enum class Op : std::uint8_t { kRead = 0, kWrite, kDiscard, kWriteZeroes, kFlush };
 
@@ -44,12 +48,27 @@ constexpr Charge charge_of(Op op, std::uint64_t bytes) {
 }
 
 /// The upper limits a group may have on a device, each per second.
-enum class Limit : std::uint8_t { kReadBps = 0, kWriteBps, kReadIops, kWriteIops };
-inline constexpr int kLimits = 4;
+enum class Limit : std::uint8_t {
+  kReadBps = 0,
+  kWriteBps,
+  kReadIops,
+  kWriteIops,
+  kTotalBps,
+  kTotalIops
+};
+inline constexpr int kLimits = 6;
 
-constexpr Direction direction_of(Limit limit) {
-  return limit == Limit::kReadBps || limit == Limit::kReadIops ? Direction::kRead
-                                                               : Direction::kWrite;
+/// A total counts both directions, and closes both.
+constexpr bool is_total(Limit limit) {
+  return limit == Limit::kTotalBps || limit == Limit::kTotalIops;
+}
+constexpr bool counts_bytes(Limit limit) {
+  return limit == Limit::kReadBps || limit == Limit::kWriteBps || limit == Limit::kTotalBps;
+}
+constexpr bool covers(Limit limit, Direction direction) {
+  if (is_total(limit)) return true;
+  const bool reads = limit == Limit::kReadBps || limit == Limit::kReadIops;
+  return reads == (direction == Direction::kRead);
 }
 
 /// Monotonic time in nanoseconds. Policies are given it, they never ask for it.

@@ -84,10 +84,10 @@ void EngineController::start_throttle_counters(DeviceNumber device) {
   on_shard(device, [](data_plane::DeviceShard& shard) { shard.queue().start_throttle_counters(); });
 }
 
-void EngineController::set_limit(GroupId group, DeviceNumber device, Limit limit,
-                                 std::optional<std::uint64_t> per_second) {
+void EngineController::set_rules(GroupId group, DeviceNumber device, const DeviceRules& rules,
+                                 Levels levels) {
   on_shard(device, [&](data_plane::DeviceShard& shard) {
-    shard.queue().set_limit(group, limit, per_second, engine_->now());
+    shard.queue().set_rules(group, rules, levels, engine_->now());
   });
 }
 

@@ -32,8 +32,8 @@ class EngineController final : public Controller {
   void group_removed(GroupId group, GroupId parent) override;
   void meet_device(GroupId group, DeviceNumber device) override;
   void start_throttle_counters(DeviceNumber device) override;
-  void set_limit(GroupId group, DeviceNumber device, Limit limit,
-                 std::optional<std::uint64_t> per_second) override;
+  void set_rules(GroupId group, DeviceNumber device, const DeviceRules& rules,
+                 Levels levels) override;
   void set_weights(GroupId group, const Weights& weights, const Weights& leaf_weights) override;
   std::vector<DeviceNumber> devices_met(GroupId group) const override;
   OpCounts counts(GroupId group, DeviceNumber device, Counter counter) const override;

@@ -9,6 +9,8 @@
 #include <stdexcept>
 
 #include "cgroupfs/file_table.hpp"
+#include "cgroupfs/grammar.hpp"
+#include "cgroupfs/rule_checks.hpp"
 #include "device_text.hpp"
 
 namespace blkio::control_plane {
@@ -36,6 +38,8 @@ constexpr std::array<std::pair<Limit, const char*>, kLimits> kLimitWords{{
     {Limit::kWriteBps, "write_bps"},
     {Limit::kReadIops, "read_iops"},
     {Limit::kWriteIops, "write_iops"},
+    {Limit::kTotalBps, "total_bps"},
+    {Limit::kTotalIops, "total_iops"},
 }};
 
 constexpr std::array<std::pair<std::uint64_t Totals::*, const char*>, 8> kTotalWords{{
@@ -51,9 +55,6 @@ constexpr std::array<std::pair<std::uint64_t Totals::*, const char*>, 8> kTotalW
 
 std::size_t index(Counter counter) {
   return static_cast<std::size_t>(counter);
-}
-std::size_t index(Limit limit) {
-  return static_cast<std::size_t>(limit);
 }
 
 // ---- bytes -------------------------------------------------------------------------------------
@@ -144,20 +145,67 @@ bool is_default(const Weights& weights) {
   return weights.value == kDefaultWeight && weights.of_device.empty();
 }
 
-json to_json(const cgroupfs::DeviceLimits& limits) {
+// What a set says beside its rates; left out where it is as nobody set it.
+constexpr std::array<std::pair<std::uint64_t DeviceRules::*, const char*>, 2> kNumberWords{{
+    {&DeviceRules::iops_size, "iops_size"},
+    {&DeviceRules::max_hold_ms, "max_hold_ms"},
+}};
+constexpr std::array<std::pair<bool DeviceRules::*, const char*>, 2> kFlagWords{{
+    {&DeviceRules::dry_run, "dry_run"},
+    {&DeviceRules::qemu_strict, "qemu_strict"},
+}};
+constexpr auto kBurst = "_max";
+constexpr auto kBurstLength = "_max_length";
+constexpr auto kTokensMax = "tokens_max";
+constexpr auto kTokensRefill = "tokens_refill";
+
+void put_rate(json& value, const std::string& word, const RateRule& rule) {
+  const RateRule unset;
+  if (rule.per_second) value[word] = *rule.per_second;
+  if (rule.burst_per_second != unset.burst_per_second) value[word + kBurst] = rule.burst_per_second;
+  if (rule.burst_seconds != unset.burst_seconds) value[word + kBurstLength] = rule.burst_seconds;
+}
+
+RateRule rate_from(const json& value, const std::string& word) {
+  RateRule rule;
+  if (value.contains(word)) rule.per_second = value.at(word).get<std::uint64_t>();
+  rule.burst_per_second = value.value(word + kBurst, rule.burst_per_second);
+  rule.burst_seconds = value.value(word + kBurstLength, rule.burst_seconds);
+  return rule;
+}
+
+TokenRule tokens_from(const json& value) {
+  TokenRule tokens;
+  if (value.contains(kTokensMax)) tokens.max = value.at(kTokensMax).get<std::uint64_t>();
+  if (!value.contains(kTokensRefill)) return tokens;
+  const std::string text = value.at(kTokensRefill);
+  const auto refill = cgroupfs::parse_token_refill(text, cgroupfs::kMaxTokens);
+  if (!refill) throw std::invalid_argument(text + " is no refill of tokens");
+  tokens.refill = refill.value();
+  return tokens;
+}
+
+json to_json(const DeviceRules& rules) {
   json value = json::object();
-  for (const auto& [limit, word] : kLimitWords) {
-    if (const auto per_second = limits[index(limit)]) value[word] = *per_second;
+  for (const auto& [limit, word] : kLimitWords) put_rate(value, word, rules.of(limit));
+  for (const auto& [number, word] : kNumberWords) {
+    if (rules.*number != 0) value[word] = rules.*number;
   }
+  for (const auto& [flag, word] : kFlagWords) {
+    if (rules.*flag) value[word] = true;
+  }
+  if (rules.tokens.max) value[kTokensMax] = *rules.tokens.max;
+  if (rules.tokens.refill) value[kTokensRefill] = cgroupfs::to_text(*rules.tokens.refill);
   return value;
 }
 
-cgroupfs::DeviceLimits limits_from(const json& value) {
-  cgroupfs::DeviceLimits limits;
-  for (const auto& [limit, word] : kLimitWords) {
-    if (value.contains(word)) limits[index(limit)] = value.at(word).get<std::uint64_t>();
-  }
-  return limits;
+DeviceRules rules_from(const json& value) {
+  DeviceRules rules;
+  for (const auto& [limit, word] : kLimitWords) rules.of(limit) = rate_from(value, word);
+  for (const auto& [number, word] : kNumberWords) rules.*number = value.value(word, rules.*number);
+  for (const auto& [flag, word] : kFlagWords) rules.*flag = value.value(word, false);
+  rules.tokens = tokens_from(value);
+  return rules;
 }
 
 std::string_view name_of(cgroupfs::FileNumber number) {
@@ -242,8 +290,8 @@ json group_record(const Group& group) {
   }
   if (group.notify_on_release) record["notify_on_release"] = true;
   if (group.clone_children) record["clone_children"] = true;
-  for (const auto& [device, limits] : group.limits) {
-    record["limits"][to_text(device)] = to_json(limits);
+  for (const auto& [device, rules] : group.rules) {
+    record["limits"][to_text(device)] = to_json(rules);
   }
   if (!is_default(group.weights)) record["weight"] = to_json(group.weights);
   if (!is_default(group.leaf_weights)) record["leaf_weight"] = to_json(group.leaf_weights);
@@ -320,7 +368,7 @@ void SavedState::apply_group(const json& record) {
   group.clone_children = record.value("clone_children", false);
   if (record.contains("limits")) {
     for (const auto& [device, limits] : record.at("limits").items()) {
-      group.limits[device_of(device)] = limits_from(limits);
+      group.rules[device_of(device)] = rules_from(limits);
     }
   }
   group.weights = weights_from(record, "weight");

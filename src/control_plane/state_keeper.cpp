@@ -110,7 +110,7 @@ void StateKeeper::restore_group(const SavedGroup& saved) {
   group.files = from.files;
   group.notify_on_release = from.notify_on_release;
   group.clone_children = from.clone_children;
-  group.limits = from.limits;
+  group.rules = from.rules;
   group.weights = from.weights;
   group.leaf_weights = from.leaf_weights;
   cgroupfs::apply_weights(parts_.controller, group);
@@ -118,7 +118,7 @@ void StateKeeper::restore_group(const SavedGroup& saved) {
     absent_[id][device] = counts;
     restore_device(id, device);
   }
-  for (const auto& [device, limits] : group.limits) restore_device(id, device);
+  for (const auto& [device, rules] : group.rules) restore_device(id, device);
   for (const auto& [device, weight] : group.weights.of_device) restore_device(id, device);
   for (const auto& [device, weight] : group.leaf_weights.of_device) restore_device(id, device);
 }

@@ -97,6 +97,7 @@ void IoQueue::dispatch(GroupNode& node, QueuedIo& io) {
     const bool held = std::exchange(payer->side(direction).held, false);
     payer->gate.charge(direction, charge, now_, held);
     follow_gate(*payer, direction);
+    if (payer->gate.has_total()) follow_gate(*payer, opposite(direction));
   }
 }
 
@@ -406,15 +407,26 @@ void IoQueue::meet(GroupId group) {
 
 void IoQueue::set_limit(GroupId group, Limit limit, std::optional<std::uint64_t> per_second,
                         TimeNs now) {
+  const auto found = nodes_.find(group);
+  DeviceRules rules = found == nodes_.end() ? DeviceRules{} : found->second->gate.rules();
+  rules.of(limit).per_second = per_second;
+  set_rules(group, rules, Levels::kKept, now);
+}
+
+void IoQueue::set_rules(GroupId group, const DeviceRules& rules, Levels levels, TimeNs now) {
   advance(now);
   settle_passing();
-  if (!per_second && nodes_.find(group) == nodes_.end()) return;
+  if (rules.empty() && nodes_.find(group) == nodes_.end()) return;
   GroupNode& node = node_of(group);
-  const Direction direction = direction_of(limit);
-  const TimeNs before = node.gate.opens_at(direction);
-  node.gate.set_limit(limit, per_second, now_);
-  follow_gate(node, direction);
-  if (node.gate.opens_at(direction) < before) replan();
+  const std::array before{node.gate.opens_at(Direction::kRead),
+                          node.gate.opens_at(Direction::kWrite)};
+  node.gate.set_rules(rules, levels, now_);
+  bool earlier = false;
+  for (const Direction direction : {Direction::kRead, Direction::kWrite}) {
+    follow_gate(node, direction);
+    earlier |= node.gate.opens_at(direction) < before[static_cast<std::size_t>(direction)];
+  }
+  if (earlier) replan();
 }
 
 void IoQueue::group_removed(GroupId group, GroupId parent, TimeNs now) {

@@ -14,6 +14,7 @@
 
 #include "bfq_weights/depth.hpp"
 #include "bfq_weights/scheduler.hpp"
+#include "blkio/device_rules.hpp"
 #include "blkio/types.hpp"
 #include "group_map.hpp"
 #include "stats/device_time.hpp"
@@ -109,8 +110,10 @@ class IoQueue {
   /// The group and its ancestors have a row for the device from now on. The group lives.
   void meet(GroupId group);
   void start_throttle_counters() { count_arrivals_ = true; }
-  /// Binds at once: whoever waits is looked at again. nullopt removes the limit, 0 lets nothing
-  /// pass. The group lives.
+  /// The whole set binds at once, in place of the last one: whoever waits is looked at again. The
+  /// group lives.
+  void set_rules(GroupId group, const DeviceRules& rules, Levels levels, TimeNs now);
+  /// One limit of the set; nullopt removes it, 0 lets nothing pass.
   void set_limit(GroupId group, Limit limit, std::optional<std::uint64_t> per_second, TimeNs now);
   /// The group's weights in the map are others than before. The group lives.
   void weights_changed(GroupId group, TimeNs now);

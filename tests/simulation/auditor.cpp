@@ -127,6 +127,8 @@ void Auditor::charge(Group& payer, const QueuedIo& io, TimeNs now) {
   };
   add(read ? Limit::kReadBps : Limit::kWriteBps, cost.bytes);
   add(read ? Limit::kReadIops : Limit::kWriteIops, cost.ios);
+  add(Limit::kTotalBps, cost.bytes);
+  add(Limit::kTotalIops, cost.ios);
 }
 
 // All others of each level once in between, twice for the two directions, and twice again for a

@@ -95,7 +95,7 @@ class Mischief {
 
   void set_some_limit() {
     const auto limit = static_cast<Limit>(world_.below(kLimits));
-    const bool bytes = limit == Limit::kReadBps || limit == Limit::kWriteBps;
+    const bool bytes = counts_bytes(limit);
     std::optional<std::uint64_t> rate;
     switch (world_.below(8)) {
       case 0:

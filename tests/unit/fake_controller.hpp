@@ -34,12 +34,15 @@ class FakeController final : public Controller {
 
   // --- what a test asks
   std::optional<std::uint64_t> limit(GroupId group, DeviceNumber device, Limit limit) const {
-    const auto found = limits_.find({group, device, limit});
-    return found == limits_.end() ? std::nullopt : found->second;
+    return rules(group, device).of(limit).per_second;
+  }
+  DeviceRules rules(GroupId group, DeviceNumber device) const {
+    const auto found = rules_.find({group, device});
+    return found == rules_.end() ? DeviceRules{} : found->second;
   }
   const Weights& weights(GroupId group) { return weights_[group].first; }
   const Weights& leaf_weights(GroupId group) { return weights_[group].second; }
-  /// Calls of set_limit, refused writes not among them.
+  /// Calls of set_rules, refused writes not among them.
   int limits_set() const { return limits_set_; }
   bool knows(GroupId group) const { return parents_.contains(group); }
   bool was_reset(GroupId group) const { return reset_.contains(group); }
@@ -60,8 +63,7 @@ class FakeController final : public Controller {
                   [group](const auto& entry) { return std::get<0>(entry.first) == group; });
     std::erase_if(scalars_,
                   [group](const auto& entry) { return std::get<0>(entry.first) == group; });
-    std::erase_if(limits_,
-                  [group](const auto& entry) { return std::get<0>(entry.first) == group; });
+    std::erase_if(rules_, [group](const auto& entry) { return entry.first.first == group; });
     met_.erase(group);
     parents_.erase(group);
   }
@@ -74,10 +76,9 @@ class FakeController final : public Controller {
     }
   }
   void start_throttle_counters(DeviceNumber device) override { started_.insert(device); }
-  void set_limit(GroupId group, DeviceNumber device, Limit limit,
-                 std::optional<std::uint64_t> per_second) override {
+  void set_rules(GroupId group, DeviceNumber device, const DeviceRules& rules, Levels) override {
     ++limits_set_;
-    limits_[{group, device, limit}] = per_second;
+    rules_[{group, device}] = rules;
   }
 
   void set_weights(GroupId group, const Weights& weights, const Weights& leaf_weights) override {
@@ -142,7 +143,7 @@ class FakeController final : public Controller {
   std::map<GroupId, GroupId> parents_;
   std::map<GroupId, std::vector<DeviceNumber>> met_;
   std::set<DeviceNumber> started_;
-  std::map<std::tuple<GroupId, DeviceNumber, Limit>, std::optional<std::uint64_t>> limits_;
+  std::map<std::pair<GroupId, DeviceNumber>, DeviceRules> rules_;
   int limits_set_ = 0;
   Counts counts_;
   Counts inherited_;

@@ -37,7 +37,7 @@ TEST_CASE_METHOD(KernelCgroup, "a rule is shown and reaches the engine") {
   CHECK(read(a, row.file).empty());
   CHECK(controller.limit(a, kA, row.limit) == std::nullopt);
   CHECK(controller.limits_set() == 2);
-  CHECK(tree.find(a)->limits.empty());
+  CHECK(tree.find(a)->rules.empty());
 }
 
 TEST_CASE_METHOD(KernelCgroup, "an iops rule of 2^32 is a limit of 0, and shown") {

@@ -147,5 +147,5 @@ TEST_CASE_METHOD(Weighted<DocCgroup>, "rules of a group are told again, and forg
   CHECK(cgroupfs::forget_rules(group, device));
   CHECK_FALSE(cgroupfs::forget_rules(group, device));
   CHECK(group.weights.value == 111);
-  CHECK(group.limits.empty());
+  CHECK(group.rules.empty());
 }

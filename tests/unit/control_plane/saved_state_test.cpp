@@ -40,7 +40,9 @@ TEST_CASE("saved state: a group comes back as it was") {
   from.files[cgroupfs::file_number("tasks")] = {0600, 5, 6, 1, 2, 3, {}};
   from.notify_on_release = true;
   from.clone_children = true;
-  from.limits[kDisk] = {1, std::nullopt, std::uint64_t{0}, UINT64_MAX};
+  from.rules[kDisk].of(Limit::kReadBps).per_second = 1;
+  from.rules[kDisk].of(Limit::kReadIops).per_second = 0;
+  from.rules[kDisk].of(Limit::kTotalIops).per_second = UINT64_MAX;
   from.weights = {500, {{kDisk, 20}}};
   from.leaf_weights = {7, {}};
   const SavedState state = after({group_record(from)});
@@ -56,7 +58,7 @@ TEST_CASE("saved state: a group comes back as it was") {
   CHECK(to.files.at(cgroupfs::file_number("tasks")).uid == 5);
   CHECK(to.notify_on_release);
   CHECK(to.clone_children);
-  CHECK(to.limits == from.limits);
+  CHECK(to.rules == from.rules);
   CHECK(to.weights.value == 500);
   CHECK(to.weights.of_device == from.weights.of_device);
   CHECK(to.leaf_weights.value == 7);

@@ -6,6 +6,16 @@
 using namespace blkio;
 using throttle::Gate;
 
+namespace {
+
+void set_limit(Gate& gate, Limit limit, std::optional<std::uint64_t> per_second, TimeNs now) {
+  DeviceRules rules = gate.rules();
+  rules.of(limit).per_second = per_second;
+  gate.set_rules(rules, Levels::kKept, now);
+}
+
+}  // namespace
+
 TEST_CASE("without limits the gate is open") {
   Gate gate;
   CHECK(gate.opens_at(Direction::kRead) == kLongAgo);
@@ -19,8 +29,8 @@ TEST_CASE("of two limits the tighter one decides, request by request") {
   // 1 MiB/s and 100 ios/s: 4 KiB take 3.9 ms as bytes and 10 ms as one io; 64 KiB take 62.5 ms as
   // bytes.
   Gate gate;
-  gate.set_limit(Limit::kReadBps, 1 << 20, 0);
-  gate.set_limit(Limit::kReadIops, 100, 0);
+  set_limit(gate, Limit::kReadBps, 1 << 20, 0);
+  set_limit(gate, Limit::kReadIops, 100, 0);
   gate.charge(Direction::kRead, {4096, 1}, 0, false);
   CHECK(gate.opens_at(Direction::kRead) == 10 * kMillisecondNs);
   // Bytes are planned for 3.90625 ms, 6.09375 ms ago; an idle pace keeps 1 ms of that.
@@ -30,7 +40,7 @@ TEST_CASE("of two limits the tighter one decides, request by request") {
 
 TEST_CASE("the directions are independent") {
   Gate gate;
-  gate.set_limit(Limit::kWriteIops, 1, 0);
+  set_limit(gate, Limit::kWriteIops, 1, 0);
   gate.charge(Direction::kRead, {4096, 1}, 0, false);
   CHECK(gate.opens_at(Direction::kWrite) == 0);
   gate.charge(Direction::kWrite, {4096, 1}, 0, false);
@@ -40,24 +50,40 @@ TEST_CASE("the directions are independent") {
 
 TEST_CASE("a limit of 0 closes its direction until it is changed") {
   Gate gate;
-  gate.set_limit(Limit::kReadIops, 0, 0);
-  gate.set_limit(Limit::kReadBps, 1000, 0);
+  set_limit(gate, Limit::kReadIops, 0, 0);
+  set_limit(gate, Limit::kReadBps, 1000, 0);
   CHECK(gate.opens_at(Direction::kRead) == kNever);
   CHECK(gate.opens_at(Direction::kWrite) == kLongAgo);
-  gate.set_limit(Limit::kReadIops, std::nullopt, 5);
+  set_limit(gate, Limit::kReadIops, std::nullopt, 5);
   CHECK(gate.opens_at(Direction::kRead) == 0);
-  CHECK(gate.limit(Limit::kReadBps) == 1000);
+  CHECK(gate.rules().of(Limit::kReadBps).per_second == 1000);
 }
 
 TEST_CASE("a discard is one io of 512 bytes, a flush one io of none") {
   // 512 B/s: a discard of a terabyte takes one second; a flush under 1 io/s takes one second too.
   Gate gate;
-  gate.set_limit(Limit::kWriteBps, 512, 0);
+  set_limit(gate, Limit::kWriteBps, 512, 0);
   gate.charge(Direction::kWrite, charge_of(Op::kDiscard, std::uint64_t{1} << 40), 0, false);
   CHECK(gate.opens_at(Direction::kWrite) == kSecondNs);
   gate.charge(Direction::kWrite, charge_of(Op::kFlush, 0), kSecondNs, true);
   CHECK(gate.opens_at(Direction::kWrite) == kSecondNs);
-  gate.set_limit(Limit::kWriteIops, 1, kSecondNs);
+  set_limit(gate, Limit::kWriteIops, 1, kSecondNs);
   gate.charge(Direction::kWrite, charge_of(Op::kFlush, 0), kSecondNs, true);
   CHECK(gate.opens_at(Direction::kWrite) == 2 * kSecondNs);
+}
+
+TEST_CASE("a total counts both directions and closes both") {
+  // 10 ios/s together: a read and a write take 100 ms each.
+  Gate gate;
+  set_limit(gate, Limit::kTotalIops, 10, 0);
+  CHECK(gate.has_total());
+  gate.charge(Direction::kRead, {4096, 1}, 0, false);
+  CHECK(gate.opens_at(Direction::kWrite) == 100 * kMillisecondNs);
+  gate.charge(Direction::kWrite, {4096, 1}, 100 * kMillisecondNs, true);
+  CHECK(gate.opens_at(Direction::kRead) == 200 * kMillisecondNs);
+  // Beside it a limit of one direction: that one waits for both.
+  set_limit(gate, Limit::kReadIops, 1, 200 * kMillisecondNs);
+  gate.charge(Direction::kRead, {4096, 1}, 200 * kMillisecondNs, true);
+  CHECK(gate.opens_at(Direction::kWrite) == 300 * kMillisecondNs);
+  CHECK(gate.opens_at(Direction::kRead) == 1200 * kMillisecondNs);
 }
