@@ -52,7 +52,7 @@ bool BlockIo::prepare(Request& request) {
   }
   widen(request);
   if (request.io.op == Op::kRead) {
-    request.buffer = arena_.allocate(request.device_bytes);
+    if (request.buffer == nullptr) request.buffer = arena_.allocate(request.device_bytes);
     return request.buffer != nullptr;
   }
   if (aligned(request)) return true;

@@ -22,6 +22,17 @@ constexpr RegionIndex kUserMemory = RegionIndex::kNotRegistered;
 /// client would wait for ever (fs/fuse/dev.c, fuse_dev_do_write).
 constexpr int kLargestErrno = 511;
 
+Message message_of(const Buffer& landing, std::size_t bytes) {
+  Message message;
+  const std::byte* start = landing.payload - kWriteHead;
+  std::memcpy(&message.header, start, sizeof message.header);
+  message.body = {start + sizeof message.header, bytes - sizeof message.header};
+  if (message.header.opcode == FUSE_WRITE && bytes >= kWriteHead) {
+    message.payload = message.body.subspan(sizeof(fuse_write_in));
+  }
+  return message;
+}
+
 /// The request a READ was to bring is gone, or there was no memory for it just now.
 bool is_passing(int error) {
   return error == EINTR || error == ENOENT || error == ECANCELED || error == ENOMEM;
@@ -75,7 +86,10 @@ void ClassicTransport::on_read(ReadSlot& slot, std::int32_t result) {
   bool kept = false;
   if (result > 0) {
     ++found_;
-    kept = sink_.on_message(landing, static_cast<std::size_t>(result));
+    const auto bytes = static_cast<std::size_t>(result);
+    if (bytes >= sizeof(fuse_in_header)) {  // else there is nobody to answer to
+      kept = sink_.on_message(message_of(*landing, bytes), *landing);
+    }
   } else if (result == -EAGAIN) {
     ran_dry_ = true;
   } else if (result == -ENODEV || result == -ENOTCONN || result == -EBADF || result == 0) {

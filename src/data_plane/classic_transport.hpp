@@ -17,6 +17,7 @@ class ClassicTransport final : public Transport {
 
   void reply(Request& request, int error, std::byte* data, std::uint32_t bytes) override;
   void turn() override;
+  TransportKind in_use() const override { return TransportKind::kClassic; }
   void pause(bool paused) override { paused_ = paused; }
   bool idle() const override { return replies_ == 0; }
   bool quiet() const override { return replies_ == 0 && posted_ == 0 && !polling_; }

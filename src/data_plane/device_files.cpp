@@ -72,10 +72,12 @@ void EntryList::add(std::uint64_t cookie, std::uint32_t type, std::string_view n
 
 }  // namespace
 
-DeviceFiles::DeviceFiles(const BackingDevice& device, Replier& replier, Negotiated& negotiated)
+DeviceFiles::DeviceFiles(const BackingDevice& device, Replier& replier, Negotiated& negotiated,
+                         bool over_ring)
     : device_(device),
       replier_(replier),
       negotiated_(negotiated),
+      over_ring_(over_ring),
       permissions_(device.permissions),
       uid_(device.uid),
       gid_(device.gid),
@@ -139,7 +141,7 @@ void DeviceFiles::init(const Message& message) {
   if (in.major != FUSE_KERNEL_VERSION) return error(message, EPROTO);
   std::uint64_t offered = in.flags;
   if ((in.flags & FUSE_INIT_EXT) != 0) offered |= std::uint64_t{in.flags2} << 32;
-  const std::uint64_t flags = offered & kWantedFlags;
+  const std::uint64_t flags = offered & (kWantedFlags | (over_ring_ ? kInitOverIoUring : 0));
 
   fuse_init_out out{};
   out.major = FUSE_KERNEL_VERSION;
@@ -219,7 +221,7 @@ void DeviceFiles::read_directory(const Message& message) {
   if (in.offset < 1) entries.add(1, DT_DIR, ".");
   if (in.offset < 2) entries.add(2, DT_DIR, "..");
   if (in.offset < 3) entries.add(3, DT_REG, device_.name);
-  replier_.answer(message.header.unique, 0, entries.data(), entries.size());
+  replier_.answer(message.reply_to(), 0, entries.data(), entries.size());
 }
 
 int DeviceFiles::refuse_open(std::uint64_t node, std::uint32_t flags) const {
@@ -228,11 +230,11 @@ int DeviceFiles::refuse_open(std::uint64_t node, std::uint32_t flags) const {
   return writes && device_.read_only ? EROFS : 0;
 }
 
-void DeviceFiles::open(std::uint64_t unique, std::uint64_t handle) {
+void DeviceFiles::open(ReplyTo to, std::uint64_t handle) {
   fuse_open_out out{};
   out.fh = handle;
   out.open_flags = kOpenDirectIo | kOpenParallelDirectWrites;
-  replier_.answer(unique, 0, &out, sizeof out);
+  replier_.answer(to, 0, &out, sizeof out);
 }
 
 void DeviceFiles::get_lock(const Message& message) {
@@ -258,7 +260,7 @@ void DeviceFiles::set_lock(const Message& message, bool wait) {
     // want it alone do not wait for each other for ever.
     if (lock.kind == LockKind::kFlock) give_up(lock);
     if (!wait) return error(message, EAGAIN);
-    waiting_.push_back({message.header.unique, lock});
+    waiting_.push_back({message.reply_to(), lock});
     return;
   }
   locks_.set(lock);
@@ -284,13 +286,13 @@ void DeviceFiles::retry_waiting() {
 }
 
 void DeviceFiles::end_wait(Waits::iterator wait, int number) {
-  replier_.answer(wait->unique, number, nullptr, 0);
+  replier_.answer(wait->to, number, nullptr, 0);
   waiting_.erase(wait);
 }
 
 bool DeviceFiles::interrupt(std::uint64_t unique) {
   const auto wait = std::find_if(waiting_.begin(), waiting_.end(),
-                                 [&](const LockWait& w) { return w.unique == unique; });
+                                 [&](const LockWait& w) { return w.to.unique == unique; });
   if (wait == waiting_.end()) return false;
   end_wait(wait, EINTR);
   return true;

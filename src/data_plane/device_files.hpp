@@ -16,45 +16,36 @@
 #include <string_view>
 
 #include "backing_device.hpp"
-#include "fuse_protocol.hpp"
 #include "lock_table.hpp"
+#include "message.hpp"
 
 namespace blkio::data_plane {
-
-/// A message taken apart: header and the bytes that follow it.
-struct Message {
-  fuse_in_header header;
-  std::span<const std::byte> body;
-
-  template <class T>
-  bool read(T& value) const {
-    if (body.size() < sizeof value) return false;
-    std::memcpy(&value, body.data(), sizeof value);
-    return true;
-  }
-};
 
 /// How DeviceFiles answers; implemented by DeviceShard.
 class Replier {
  public:
   virtual ~Replier() = default;
-  virtual void answer(std::uint64_t unique, int error, const void* data, std::size_t bytes) = 0;
+  virtual void answer(ReplyTo to, int error, const void* data, std::size_t bytes) = 0;
 };
 
 /// What INIT agreed on. Kept in the memory that holder and worker share.
 struct Negotiated {
   std::uint32_t minor = 0;
   std::uint64_t flags = 0;
+
+  bool over_ring() const { return (flags & kInitOverIoUring) != 0; }
 };
 
 class DeviceFiles {
  public:
-  DeviceFiles(const BackingDevice& device, Replier& replier, Negotiated& negotiated);
+  /// over_ring: ask for FUSE over io_uring.
+  DeviceFiles(const BackingDevice& device, Replier& replier, Negotiated& negotiated,
+              bool over_ring = false);
 
   /// Answers the message, now or (a lock that is waited for) later.
   void handle(const Message& message);
   /// OPEN needs to know its group first; `handle` is what later requests of this open carry.
-  void open(std::uint64_t unique, std::uint64_t handle);
+  void open(ReplyTo to, std::uint64_t handle);
   /// What an OPEN must fail with before anybody looks at its group; 0 if it may go on.
   int refuse_open(std::uint64_t node, std::uint32_t flags) const;
   /// Ends a lock request that waits; false if there is none with this id.
@@ -76,7 +67,7 @@ class DeviceFiles {
 
  private:
   struct LockWait {
-    std::uint64_t unique;
+    ReplyTo to;
     FileLock lock;
   };
   using Waits = std::list<LockWait>;
@@ -95,18 +86,19 @@ class DeviceFiles {
   void retry_waiting();
   void end_wait(Waits::iterator wait, int error);
   fuse_attr attributes(std::uint64_t node) const;
-  void ok(const Message& message) { replier_.answer(message.header.unique, 0, nullptr, 0); }
+  void ok(const Message& message) { replier_.answer(message.reply_to(), 0, nullptr, 0); }
   void error(const Message& message, int number) {
-    replier_.answer(message.header.unique, number, nullptr, 0);
+    replier_.answer(message.reply_to(), number, nullptr, 0);
   }
   template <class T>
   void answer(const Message& message, const T& value) {
-    replier_.answer(message.header.unique, 0, &value, sizeof value);
+    replier_.answer(message.reply_to(), 0, &value, sizeof value);
   }
 
   const BackingDevice& device_;
   Replier& replier_;
   Negotiated& negotiated_;
+  const bool over_ring_;
   LockTable locks_;
   Waits waiting_;
   std::uint64_t next_node_ = FUSE_ROOT_ID + 1;

@@ -70,7 +70,8 @@ Engine::Engine(std::vector<EngineDevice> devices, EngineOptions options)
     : devices_(std::move(devices)),
       options_(std::move(options)),
       arena_(ring_, arena_limit(options_, devices_.size()), buffer_alignment(devices_)),
-      groups_(*options_.root_stats) {}
+      groups_(*options_.root_stats),
+      spinner_(options_.spin_ns) {}
 
 Engine::~Engine() {
   if (thread_.joinable()) join();
@@ -78,7 +79,7 @@ Engine::~Engine() {
 }
 
 Result<void> Engine::open() {
-  BLKIO_TRY(ring_.open(kRingEntries));
+  BLKIO_TRY(ring_.open(kRingEntries, options_.shard.transport == TransportKind::kUring));
   for (const EngineDevice& device : devices_) BLKIO_TRY(add_device(device));
   wakeup_.engine = this;
   wakeup_.handler = [](Completion& self, std::int32_t) {
@@ -113,7 +114,8 @@ Result<void> Engine::add_device(const EngineDevice& device) {
                     *options_.issuers,
                     options_.process_gone,
                     options_.thread_killed,
-                    now_};
+                    now_,
+                    options_.holders_changed};
   shards_.push_back(std::make_unique<DeviceShard>(std::move(parts), device.device, fuse, file,
                                                   options_.shard, device.weighted,
                                                   *device.negotiated));
@@ -172,12 +174,35 @@ void Engine::run() {
   now_ = monotonic_now();
   while (!ended_) {
     for (const auto& shard : shards_) shard->turn(now_);
-    const TimeNs next = deadline();
-    ring_.wait(next == kNever ? kNever : std::max<TimeNs>(next - monotonic_now(), 0));
+    wait(deadline());
     now_ = monotonic_now();  // before the handlers: what they hear of has happened by now
     ring_.reap();
     if (stopping_) check_drained();
   }
+}
+
+void Engine::wait(TimeNs until) {
+  const TimeNs budget = spinner_.budget(is_busy());
+  if (budget != 0 && spin(std::min(until, monotonic_now() + budget))) return;
+  ring_.wait(until == kNever ? kNever : std::max<TimeNs>(until - monotonic_now(), 0));
+}
+
+bool Engine::spin(TimeNs until) {
+  if (ring_.poll()) return true;
+  do {
+    if (!ring_.poll()) continue;
+    spinner_.found();
+    return true;
+  } while (monotonic_now() < until);
+  spinner_.in_vain();
+  return false;
+}
+
+/// More is at the devices than the one request of one client.
+bool Engine::is_busy() const {
+  std::size_t in_flight = 0;
+  for (const auto& shard : shards_) in_flight += shard->in_flight();
+  return in_flight > 1;
 }
 
 TimeNs Engine::deadline() {
@@ -204,7 +229,9 @@ void Engine::check_drained() {
   if (drained_) return;
   drained_ = std::all_of(shards_.begin(), shards_.end(),
                          [](const auto& shard) { return shard->drained(); });
-  if (drained_ && options_.on_drained) options_.on_drained();
+  if (!drained_) return;
+  ring_.submit();  // replies that go out with the next submission
+  if (options_.on_drained) options_.on_drained();
 }
 
 void Engine::join() {

@@ -9,6 +9,7 @@
 
 #include "device_shard.hpp"
 #include "mailbox.hpp"
+#include "spinner.hpp"
 
 namespace blkio::data_plane {
 
@@ -22,12 +23,15 @@ struct EngineDevice {
 
 struct EngineOptions {
   ShardOptions shard;
+  TimeNs spin_ns = 20'000;  ///< the longest the engine looks for what comes before it sleeps
   IssuerDirectory* issuers = nullptr;
   std::function<bool(pid_t)> process_gone;
   std::function<bool(pid_t)> thread_killed;
   stats::GroupStats* root_stats = nullptr;
   /// Called on the engine's thread when a stopped engine has nothing left to do.
   std::function<void()> on_drained;
+  /// See EngineParts.
+  std::function<void(DeviceNumber, const std::vector<GroupId>&)> holders_changed{};
 };
 
 /// start(), call() and join() are for one other thread, the control thread.
@@ -78,6 +82,9 @@ class Engine {
   void post(Task& task);
   void listen();
   TimeNs deadline();
+  void wait(TimeNs until);
+  bool spin(TimeNs until);
+  bool is_busy() const;
   void check_drained();
 
   std::vector<EngineDevice> devices_;
@@ -91,6 +98,7 @@ class Engine {
   Wakeup wakeup_;
   int event_fd_ = -1;
   TimeNs now_ = 0;
+  Spinner spinner_;
   bool stopping_ = false;
   bool drained_ = false;
   bool ended_ = false;

@@ -18,6 +18,7 @@ namespace blkio::data_plane {
 
 class DeviceShard;
 class Transport;
+struct Slot;
 class BlockIo;
 
 /// The phases of a write that does not cover whole blocks.
@@ -31,6 +32,7 @@ struct Request : Completion {
   BlockIo* block_io = nullptr;     ///< while it is at the device
   QueuedIo io;
   std::uint64_t unique = 0;
+  Slot* slot = nullptr;  ///< what its message came in, if that must carry its reply
   std::uint64_t handle = 0;
   pid_t tid = 0;
   pid_t tgid = 0;
@@ -44,7 +46,8 @@ struct Request : Completion {
   bool interrupted = false;       ///< its thread has got a signal, deadly or not
   Splice splice = Splice::kNone;
 
-  /// Payload of a write, place for the data of a read, or room for a short reply.
+  /// Payload of a write, place for the data of a read, or room for a short reply. Of the slot, if
+  /// there is one.
   Buffer* buffer = nullptr;
   /// The part of the buffer the device sees (wider than the request when that is unaligned).
   std::uint64_t device_offset = 0;

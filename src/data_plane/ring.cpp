@@ -5,6 +5,7 @@
 
 #include <cassert>
 #include <cerrno>
+#include <cstring>
 
 namespace blkio::data_plane {
 namespace {
@@ -22,13 +23,14 @@ void fixed_file(io_uring_sqe* sqe) {
 
 /// The fastest layout first (task work runs only when we ask for completions), then what older
 /// kernels know.
-int init_ring(unsigned entries, io_uring* ring) {
+int init_ring(unsigned entries, bool wide, io_uring* ring) {
   constexpr unsigned kLayouts[] = {IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
                                    IORING_SETUP_COOP_TASKRUN, 0};
   int error = 0;
   for (const unsigned layout : kLayouts) {
     io_uring_params params{};
     params.flags = layout | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE;
+    if (wide) params.flags |= IORING_SETUP_SQE128;
     params.cq_entries = entries * 4;
     error = io_uring_queue_init_params(entries, ring, &params);
     if (error != -EINVAL) break;
@@ -42,8 +44,8 @@ Ring::~Ring() {
   close();
 }
 
-Result<void> Ring::open(unsigned entries) {
-  const int error = init_ring(entries, &ring_);
+Result<void> Ring::open(unsigned entries, bool wide) {
+  const int error = init_ring(entries, wide, &ring_);
   if (error < 0) return failure(-error, "io_uring");
   open_ = true;
   if (const int e = io_uring_register_files_sparse(&ring_, kFiles); e < 0) {
@@ -155,6 +157,25 @@ void Ring::read_plain(Completion& done, int fd, void* to, std::uint32_t bytes) {
   io_uring_sqe_set_data(sqe, &done);
 }
 
+void Ring::command(Completion& done, FileIndex file, std::uint32_t operation,
+                   std::span<const iovec> places, std::span<const std::byte> arguments) {
+  constexpr std::size_t kRoom = 80;
+  assert(arguments.size() <= kRoom);
+  io_uring_sqe* sqe = next(done);
+  io_uring_prep_rw(IORING_OP_URING_CMD, sqe, static_cast<int>(raw(file)), places.data(),
+                   static_cast<unsigned>(places.size()), 0);
+  sqe->cmd_op = operation;
+  std::memset(sqe->cmd, 0, kRoom);
+  std::memcpy(sqe->cmd, arguments.data(), arguments.size());
+  io_uring_sqe_set_data(sqe, &done);
+  fixed_file(sqe);
+}
+
+bool Ring::poll() {
+  io_uring_submit_and_get_events(&ring_);
+  return io_uring_cq_ready(&ring_) != 0;
+}
+
 bool Ring::reap() {
   io_uring_cqe* cqe = nullptr;
   unsigned head = 0;
@@ -180,7 +201,7 @@ void Ring::wait(TimeNs timeout_ns) {
 
 Result<void> probe_io_uring() {
   io_uring ring{};
-  const int error = init_ring(4, &ring);
+  const int error = init_ring(4, false, &ring);
   if (error < 0) return failure(-error, "io_uring");
   io_uring_queue_exit(&ring);
   return success();

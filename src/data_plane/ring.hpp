@@ -3,9 +3,11 @@
 #pragma once
 
 #include <liburing.h>
+#include <sys/uio.h>
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "blkio/result.hpp"
@@ -35,8 +37,9 @@ class Ring {
   Ring(const Ring&) = delete;
   Ring& operator=(const Ring&) = delete;
 
+  /// `wide`: submissions have room for the commands of FUSE over io_uring (SQE128).
   /// Errors: ENOSYS (no io_uring), EPERM (forbidden by sysctl or seccomp), ENOMEM.
-  Result<void> open(unsigned entries);
+  Result<void> open(unsigned entries, bool wide = false);
   void close();
 
   /// Errors: ENFILE when the table is full.
@@ -52,12 +55,19 @@ class Ring {
   void fallocate(Completion& done, FileIndex file, int mode, std::uint64_t offset,
                  std::uint64_t bytes);
   void poll_in(Completion& done, FileIndex file);
+  /// A command of the file's own. Of a wide ring.
+  void command(Completion& done, FileIndex file, std::uint32_t operation,
+               std::span<const iovec> places, std::span<const std::byte> arguments);
   /// For descriptors that are not registered.
   void read_plain(Completion& done, int fd, void* to, std::uint32_t bytes);
 
   /// Submits what was queued, waits for one completion or until `timeout_ns` has passed (kNever:
   /// for ever; 0: does not wait).
   void wait(TimeNs timeout_ns);
+  /// Submits what was queued and does not wait.
+  void submit() { io_uring_submit(&ring_); }
+  /// Submits what was queued and does not wait; true if there are completions.
+  bool poll();
   /// Calls the handlers of all completions there are; false if there are none.
   bool reap();
   /// Both, one after the other.

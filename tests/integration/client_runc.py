@@ -33,7 +33,7 @@ def check_events(container, device):
 def need_mirror(blkio):
     """runc makes the first process of a container with CLONE_PARENT: only the kernel's own record
     knows which group its creator was in. See docs/membership.md."""
-    status = json.loads(lib.run(lib.binary("blkioctl"), "-m", blkio.mount, "status", "--json"))
+    status = blkio.ctl_json("status")
     if not status["membership"].startswith("mirror"):
         raise lib.Skip(f"membership by {status['membership']} does not follow CLONE_PARENT")
 

@@ -109,7 +109,7 @@ def main(mirror="named"):
         devices = [scratch.loop(DEVICE_BYTES), scratch.loop(DEVICE_BYTES)]
         blkio = scratch.blkio(devices, "dialect=kernel", "hierarchy=flat", f"mirror={mirror}",
                               f"scheduler={devices[1].number}=none")
-        source = json.loads(lib.run(lib.binary("blkioctl"), "-m", blkio.mount, "status", "--json"))
+        source = blkio.ctl_json("status")
         if mirror == "real" and source["membership"] != "mirror-real":
             raise lib.Skip("no daemon can use the kernel's blkio hierarchy here")
         cases = play_all(program, blkio, devices, mirror)

@@ -17,16 +17,6 @@ def blkioctl(blkio, *words, fails=False):
     return done.stderr if fails else done.stdout
 
 
-def read_until_error(path):
-    """The errno that ends it."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        while True:
-            os.pread(descriptor, 4096, 0)
-    except OSError as error:
-        return error.errno
-
-
 def test(scratch):
     first, second, image = scratch.loop(), scratch.loop(), scratch.image()
     state = scratch.path("state")
@@ -63,7 +53,7 @@ def test(scratch):
     lib.check(f"{second.number}" in group.read("blkio.weight_device"), "the weight is there again")
 
     # Away with it, while somebody reads as fast as he may.
-    job = group.start(read_until_error, second.path)
+    job = group.start(workload.read_until_error, second.path)
     time.sleep(0.1)
     begun = time.monotonic()
     blkioctl(blkio, "device", "remove", second.number)

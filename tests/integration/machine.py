@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Mounts, processes and loop devices of the machine: looking at them, and getting rid of them."""
+import atexit
 import glob
 import os
 import re
@@ -9,7 +10,7 @@ import subprocess
 import tempfile
 import time
 
-from checks import run
+from checks import Skip, run
 
 
 def mounts_below(directory):
@@ -22,6 +23,33 @@ def mounts_below(directory):
             if point == directory or point.startswith(directory + "/"):
                 found.append((point, fields[2], fields[fields.index("-") + 1]))
     return found
+
+
+def kernel_complaints():
+    """Lines of the kernel's log that tell of a fault of its own."""
+    log = run("dmesg").splitlines()
+    return [line for line in log if any(word in line for word in ("WARNING:", "BUG:", "Oops"))]
+
+
+ENABLE_URING = "/sys/module/fuse/parameters/enable_uring"
+
+
+def offer_fuse_over_io_uring():
+    """New connections are offered it; afterwards the switch is as it was."""
+    try:
+        with open(ENABLE_URING, "r+", encoding="ascii") as switch:
+            before = switch.read().strip()
+            if before == "Y":
+                return
+            switch.write("Y")
+    except OSError as error:
+        raise Skip(f"FUSE over io_uring: {error}") from error
+    atexit.register(set_enable_uring, before)
+
+
+def set_enable_uring(value):
+    with open(ENABLE_URING, "w", encoding="ascii") as switch:
+        switch.write(value)
 
 
 def processes_naming(text):

@@ -59,6 +59,17 @@ def repeat_until(path, operation, block, end, direct=True):
         count += 1
 
 
+def read_until_error(path, block=4096):
+    """The errno of the read that fails, sooner or later."""
+    descriptor = open_file(path, os.O_RDONLY)
+    memory = buffer(block)
+    while True:
+        try:
+            os.preadv(descriptor, [memory], 0)
+        except OSError as error:
+            return error.errno
+
+
 def worst_latency(path, operation, block, count):
     """The slowest of `count` requests, in seconds."""
     start, times = completions(path, operation, block, count)

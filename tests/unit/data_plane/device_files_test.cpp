@@ -28,8 +28,8 @@ struct World final : Replier {
     return device;
   }
 
-  void answer(std::uint64_t to, int error, const void* data, std::size_t bytes) override {
-    replies.push_back({to, error, std::string(static_cast<const char*>(data), bytes)});
+  void answer(ReplyTo to, int error, const void* data, std::size_t bytes) override {
+    replies.push_back({to.unique, error, std::string(static_cast<const char*>(data), bytes)});
   }
   std::uint64_t send(std::uint32_t opcode, const std::string& body, std::uint64_t node = kNode) {
     Message message{};
@@ -172,7 +172,7 @@ TEST_CASE(
   world.device.read_only = true;
   CHECK(world.files.refuse_open(kNode, O_RDONLY) == 0);
   CHECK(world.files.refuse_open(kNode, O_WRONLY) == EROFS);
-  world.files.open(9, 0x12345);
+  world.files.open({9}, 0x12345);
   const auto out = world.replies.back().as<fuse_open_out>();
   CHECK(out.fh == 0x12345);
   CHECK((out.open_flags & FOPEN_DIRECT_IO) != 0);
