@@ -38,6 +38,10 @@ using Show = std::function<std::string(const FileServices&, const Group&)>;
 using Store =
     std::function<Result<void>(const FileServices&, Group&, std::string_view, const Writer&)>;
 
+/// A number; another one means that poll(2) has something to tell. Asked when the file is read and
+/// when it is polled.
+using News = std::function<std::uint64_t(const FileServices&, const Group&)>;
+
 /// In which groups' directories a file is found.
 enum class Place : std::uint8_t { kNowhere, kRoot, kChildren, kEverywhere };
 
@@ -56,6 +60,7 @@ struct FileRow {
   std::size_t max_write_bytes = kMaxWriteBytes;
   bool speaks_of_tasks = false;  ///< by their ids, which depend on who opened the file
   bool names_agent = false;      ///< may_name_agent is asked when it is opened
+  News news{};                   ///< none: there is no news once it has been read
 };
 
 }  // namespace blkio::cgroupfs

@@ -62,6 +62,8 @@ std::vector<FileRow> make_files() {
     rule_file("blkio.throttle.dry_run_device", kDocOnly, dry_run()),
     rule_file("blkio.tokens.max_device", kDocOnly, tokens_max()),
     rule_file("blkio.tokens.refill_device", kDocOnly, tokens_refill()),
+    {"blkio.tokens.status", kReadOnly, kDocOnly, show_token_status(), {}},
+    {"blkio.throttle.stat", kReadOnly, kDocOnly, show_throttle_stat(), {}, kMaxWriteBytes, false, false, news_of_throttle_stat()},
 
     {"blkio.weight", kReadWrite, kDocOnly, show_weight(WeightKind::kGroup), store_weight(WeightKind::kGroup)},
     {"blkio.weight_device", kReadWrite, kDocOnly, show_device_weights(WeightKind::kGroup), store_device_weight(WeightKind::kGroup)},

@@ -166,6 +166,7 @@ void op_rmdir(fuse_req_t request, fuse_ino_t parent, const char* name) {
   if (removed && mount.services.changes != nullptr) {
     mount.services.changes->group_removed(group, group_of(directory.id));
   }
+  if (removed) tell_news(mount);
   reply_status(request, removed);
 }
 
@@ -326,6 +327,9 @@ void op_read(fuse_req_t request, fuse_ino_t ino, std::size_t size, off_t offset,
   if (node.file == nullptr) return void(fuse_reply_err(request, ENODEV));
   const auto make = [&]() -> Result<std::string> {
     if (node.group == nullptr) return failure(ENODEV);
+    // The number first: what happens meanwhile is news to who reads the text.
+    if (node.file->news)
+      mount.watches[info->fh].read = node.file->news(mount.services, *node.group);
     const Opener* opener = opener_of_handle(request, *node.file, info->fh);
     return show_file(services_for(request, opener), node.group->id, *node.file);
   };
@@ -360,17 +364,33 @@ void op_write(fuse_req_t request, fuse_ino_t ino, const char* data, std::size_t 
 void op_release(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
   mount_of(request).snapshots.release(info->fh);
   mount_of(request).openers.erase(info->fh);
+  mount_of(request).watches.erase(info->fh);
   fuse_reply_err(request, 0);
 }
 
-/// As a file of kernfs: always ready, with news until it is read for the first time, and for ever
-/// when its group is gone.
+/// Whether a file has something to tell that was not read through the handle. One who is to wait
+/// for it is kept.
+bool has_news(FuseMount& mount, const Node& node, std::uint64_t handle,
+              std::unique_ptr<fuse_pollhandle, DestroyPollHandle> waiter) {
+  if (node.group == nullptr) return true;
+  if (node.file == nullptr || !node.file->news) return !mount.snapshots.contains(handle);
+  // Before the number is asked for: of what comes behind it, the waiter is told.
+  if (waiter != nullptr) mount.is_watched = true;
+  Watch& watch = mount.watches[handle];
+  watch.node = node.id;
+  watch.polled = node.file->news(mount.services, *node.group);
+  watch.waiter = std::move(waiter);
+  return watch.read != watch.polled;
+}
+
+/// As a file of kernfs: always ready, with news until it is read, and for ever when its group is
+/// gone.
 void op_poll(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info, fuse_pollhandle* waiter) {
   FuseMount& mount = mount_of(request);
-  if (waiter != nullptr) fuse_pollhandle_destroy(waiter);  // there will be nothing to tell
-  const bool is_gone = node_of(mount, ino).group == nullptr;
+  const Node node = node_of(mount, ino);
   unsigned events = POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM;
-  if (is_gone || !mount.snapshots.contains(info->fh)) events |= POLLPRI | POLLERR;
+  if (has_news(mount, node, info->fh, std::unique_ptr<fuse_pollhandle, DestroyPollHandle>(waiter)))
+    events |= POLLPRI | POLLERR;
   fuse_reply_poll(request, events);
 }
 
@@ -492,7 +512,27 @@ fuse_lowlevel_ops make_operations() {
   return ops;
 }
 
+bool is_news(FuseMount& mount, const Watch& watch) {
+  const Node node = node_of(mount, static_cast<fuse_ino_t>(watch.node));
+  return node.group == nullptr || node.file->news(mount.services, *node.group) != watch.polled;
+}
+
 }  // namespace
+
+void tell_news(FuseMount& mount) {
+  if (!mount.is_watched) return;
+  bool somebody_waits = false;
+  for (auto& [handle, watch] : mount.watches) {
+    if (watch.waiter == nullptr) continue;
+    if (is_news(mount, watch)) {
+      fuse_lowlevel_notify_poll(watch.waiter.get());
+      watch.waiter.reset();
+    } else {
+      somebody_waits = true;
+    }
+  }
+  mount.is_watched = somebody_waits;
+}
 
 const fuse_lowlevel_ops& fuse_operations() {
   static const fuse_lowlevel_ops operations = make_operations();

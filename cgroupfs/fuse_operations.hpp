@@ -5,10 +5,13 @@
 #define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 14)
 #include <fuse_lowlevel.h>
 
+#include <atomic>
 #include <memory>
+#include <optional>
 #include <unordered_map>
 
 #include "cgroupfs/fuse_session.hpp"
+#include "cgroupfs/node.hpp"
 #include "cgroupfs/snapshots.hpp"
 
 namespace blkio::cgroupfs {
@@ -21,6 +24,18 @@ struct Opener {
   std::shared_ptr<Membership> view;  ///< nullptr: sees tasks by the ids we see
 };
 
+struct DestroyPollHandle {
+  void operator()(fuse_pollhandle* handle) const { fuse_pollhandle_destroy(handle); }
+};
+
+/// What was seen through a handle of a file with news, and who waits for more.
+struct Watch {
+  NodeId node{};
+  std::optional<std::uint64_t> read;  ///< FileRow::news at the last read
+  std::uint64_t polled = 0;           ///< and when the one who waits began to
+  std::unique_ptr<fuse_pollhandle, DestroyPollHandle> waiter;
+};
+
 /// What the operations, and libfuse's reads and writes, work on: the session's user data.
 struct FuseMount {
   FileServices services;
@@ -30,10 +45,16 @@ struct FuseMount {
   std::uint64_t next_handle = 0;
   std::unordered_map<std::uint64_t, Opener> openers;  ///< by handle, of files that ask for them
 
+  std::unordered_map<std::uint64_t, Watch> watches;  ///< by handle
+  std::atomic<bool> is_watched = false;              ///< somebody may wait; for other threads
+
   FuseSession::InitRequest init_request;
   bool muted = false;  ///< replies go nowhere: the kernel has had them
 };
 
 const fuse_lowlevel_ops& fuse_operations();
+
+/// Wakes those who wait in poll(2) for what has happened by now.
+void tell_news(FuseMount& mount);
 
 }  // namespace blkio::cgroupfs

@@ -46,12 +46,14 @@ class LibfuseSession final : public FuseSession {
                .now = std::move(clock),
                .snapshots = {},
                .openers = {},
+               .watches = {},
                .init_request = {}} {
     // Not those an earlier process on this connection gave.
     mount_.first_handle = mount_.next_handle = static_cast<std::uint64_t>(mount_.now());
   }
   ~LibfuseSession() override {
     std::free(buffer_.mem);
+    mount_.watches.clear();
     if (session_ != nullptr) fuse_session_destroy(session_);
   }
   LibfuseSession(const LibfuseSession&) = delete;
@@ -60,6 +62,8 @@ class LibfuseSession final : public FuseSession {
   Result<void> start(int fuse_fd, const InitRequest& resume);
   int fd() const override { return fuse_session_fd(session_); }
   bool process_pending(int at_most) override;
+  void tell_news() override { blkio::cgroupfs::tell_news(mount_); }
+  bool is_watched() const override { return mount_.is_watched; }
   const InitRequest& init_request() const override { return mount_.init_request; }
 
  private:

@@ -38,6 +38,12 @@ class FuseSession {
   /// Answers what is waiting, `at_most` requests of it so that the caller's loop stays fair; does
   /// not block. False when the session is over: unmounted, or the connection aborted.
   virtual bool process_pending(int at_most = 64) = 0;
+  /// Wakes those who wait in poll(2) for the news of a file (FileRow::news) that has some. To be
+  /// called after whatever may have made some.
+  virtual void tell_news() = 0;
+  /// Whether somebody may wait for news. From any thread: what happens while it is false is seen by
+  /// who begins to wait later.
+  virtual bool is_watched() const = 0;
   /// Empty before the kernel's INIT has been processed.
   virtual const InitRequest& init_request() const = 0;
 

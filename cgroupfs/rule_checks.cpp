@@ -55,8 +55,7 @@ Result<void> check_rate(const RateRule& rule) {
 
 Result<void> check_exclusive(const DeviceRules& rules) {
   if (total_beside_direction(rules, average) || total_beside_direction(rules, burst)) {
-    return fault(
-        "bps/iops/max total values and read/write values cannot be used at the same time");
+    return fault("bps/iops/max total values and read/write values cannot be used at the same time");
   }
   return success();
 }

@@ -64,15 +64,14 @@ RuleField rate_of(Limit limit) {
 }
 
 RuleField burst_rate_of(Limit limit) {
-  return {
-      [=](const DeviceRules& rules) { return unless(0, rules.of(limit).burst_per_second); },
-      [=](DeviceRules& rules, std::string_view text) -> Result<void> {
-        RateRule& rule = rules.of(limit);
-        BLKIO_TRY(rule.burst_per_second, parse_rule_number(text, kMaxRate));
-        if (rule.burst_per_second == 0) rule = {.per_second = rule.per_second};
-        const bool is_gone = rule.burst_per_second == 0;
-        return is_gone ? Result<void>(success()) : check_beside_others(rules, limit);
-      }};
+  return {[=](const DeviceRules& rules) { return unless(0, rules.of(limit).burst_per_second); },
+          [=](DeviceRules& rules, std::string_view text) -> Result<void> {
+            RateRule& rule = rules.of(limit);
+            BLKIO_TRY(rule.burst_per_second, parse_rule_number(text, kMaxRate));
+            if (rule.burst_per_second == 0) rule = {.per_second = rule.per_second};
+            const bool is_gone = rule.burst_per_second == 0;
+            return is_gone ? Result<void>(success()) : check_beside_others(rules, limit);
+          }};
 }
 
 RuleField burst_length_of(Limit limit) {

@@ -3,8 +3,10 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <cerrno>
 #include <iterator>
+#include <utility>
 
 #include "cgroupfs/rules.hpp"
 
@@ -13,19 +15,46 @@ namespace {
 
 constexpr mode_t kReadWrite = 0644;
 
+/// Calls f(device, rules) for each device with rules, the one met last first.
+template <class F>
+void for_each_rules(const FileServices& services, const Group& group, F f) {
+  if (group.rules.empty()) return;
+  for (const DeviceNumber device : services.controller.devices_met(group.id)) {
+    const auto rules = group.rules.find(device);
+    if (rules != group.rules.end()) f(device, rules->second);
+  }
+}
+
+void append_row(std::string& text, DeviceNumber device, std::string_view value) {
+  fmt::format_to(std::back_inserter(text), "{}:{} {}\n", device.major, device.minor, value);
+}
+
 Show show_rules(const RuleField& field) {
   return [show = field.show](const FileServices& services, const Group& group) {
     std::string text;
-    if (group.rules.empty()) return text;
-    for (const DeviceNumber device : services.controller.devices_met(group.id)) {
-      const auto rules = group.rules.find(device);
-      if (rules == group.rules.end()) continue;
-      const auto value = show(rules->second);
-      if (!value) continue;
-      fmt::format_to(std::back_inserter(text), "{}:{} {}\n", device.major, device.minor, *value);
-    }
+    for_each_rules(services, group, [&](DeviceNumber device, const DeviceRules& rules) {
+      if (const auto value = show(rules)) append_row(text, device, *value);
+    });
     return text;
   };
+}
+
+constexpr std::array<std::pair<Limit, const char*>, kLimits> kStatNames{{
+    {Limit::kReadBps, "read_bps"},
+    {Limit::kWriteBps, "write_bps"},
+    {Limit::kReadIops, "read_iops"},
+    {Limit::kWriteIops, "write_iops"},
+    {Limit::kTotalBps, "total_bps"},
+    {Limit::kTotalIops, "total_iops"},
+}};
+
+std::string stat_of(std::string_view name, const LimitReport& report) {
+  return fmt::format("{} delayed={} held_ns={} binding={}", name, report.delayed, report.held_ns,
+                     report.binding ? 1 : 0);
+}
+
+bool tokens_bind(const DeviceRules& rules) {
+  return rules.tokens.max && rules.tokens.refill;
 }
 
 Store store_rule(const RuleField& field) {
@@ -45,6 +74,46 @@ Store store_rule(const RuleField& field) {
 
 FileRow rule_file(std::string_view name, Presence presence, const RuleField& field) {
   return {name, kReadWrite, presence, show_rules(field), store_rule(field)};
+}
+
+Show show_throttle_stat() {
+  return [](const FileServices& services, const Group& group) {
+    std::string text;
+    for_each_rules(services, group, [&](DeviceNumber device, const DeviceRules& rules) {
+      const ThrottleReport report = services.controller.throttle_report(group.id, device);
+      for (const auto& [limit, name] : kStatNames) {
+        if (rules.of(limit).per_second) append_row(text, device, stat_of(name, report.of(limit)));
+      }
+      if (tokens_bind(rules)) append_row(text, device, stat_of("tokens", report.tokens));
+    });
+    return text;
+  };
+}
+
+News news_of_throttle_stat() {
+  return [](const FileServices& services, const Group& group) {
+    std::uint64_t changes = 0;
+    for_each_rules(services, group, [&](DeviceNumber device, const DeviceRules&) {
+      changes += services.controller.throttle_report(group.id, device).changes;
+    });
+    return changes;
+  };
+}
+
+Show show_token_status() {
+  return [](const FileServices& services, const Group& group) {
+    std::string text;
+    for_each_rules(services, group, [&](DeviceNumber device, const DeviceRules& rules) {
+      if (!tokens_bind(rules)) return;
+      const auto status = services.controller.token_status(group.id, device);
+      if (!status) return;
+      append_row(text, device,
+                 fmt::format("io_count={} io_rate={} io_tokens={} token_refill={} token_max={}",
+                             status->io_count, status->io_rate, status->io_tokens,
+                             status->refill.tokens, status->max));
+    });
+    return text;
+  };
 }
 
 }  // namespace blkio::cgroupfs

@@ -14,6 +14,7 @@
 #include "blkio/device_rules.hpp"
 #include "blkio/op_counts.hpp"
 #include "blkio/result.hpp"
+#include "blkio/throttle_report.hpp"
 #include "blkio/types.hpp"
 #include "blkio/weights.hpp"
 
@@ -47,6 +48,12 @@ class Controller {
   /// The whole set, in place of the last one; an empty one removes all. The device has been met.
   virtual void set_rules(GroupId group, DeviceNumber device, const DeviceRules& rules,
                          Levels levels) = 0;
+  /// What the group's limits on the device have done, and whom they hold now. Asks the engine; all
+  /// zeros for a group without rules.
+  virtual ThrottleReport throttle_report(GroupId group, DeviceNumber device) const = 0;
+  /// The group's tokens on the device now. Asks the engine. nullopt: they do not bind (one of the
+  /// two rules is missing).
+  virtual std::optional<TokenStatus> token_status(GroupId group, DeviceNumber device) const = 0;
 
   /// `weights`: against the group's siblings; `leaf_weights`: of its own tasks against its child
   /// groups. They bind at once on every device that has weights. As by cgroup.leaf_weight of old

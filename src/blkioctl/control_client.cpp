@@ -59,12 +59,17 @@ class Connection {
   int fd_;
 };
 
+/// A name that is no UTF-8 becomes one that does not exist.
+std::string text_of(const nlohmann::json& request) {
+  return request.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
 }  // namespace
 
 Result<nlohmann::json> ask_daemon(const std::string& socket_path, const nlohmann::json& request) {
   Connection connection;
   BLKIO_TRY(connection.connect(socket_path));
-  BLKIO_TRY(connection.send(request.dump() + "\n"));
+  BLKIO_TRY(connection.send(text_of(request) + "\n"));
   BLKIO_TRY(const auto line, connection.receive_line());
   auto answer = nlohmann::json::parse(line, nullptr, false);
   if (!answer.is_object() || !answer.contains("ok")) return failure(EBADMSG, socket_path);

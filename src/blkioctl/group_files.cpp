@@ -14,6 +14,10 @@ namespace blkio::blkioctl {
 
 namespace fs = std::filesystem;
 
+Result<std::string> group_name(const std::string& group) {
+  return group_path("/", group);
+}
+
 Result<std::string> group_path(const std::string& mount, const std::string& group) {
   const fs::path inside = fs::path("/" + group).relative_path();
   if (std::find(inside.begin(), inside.end(), "..") != inside.end()) {

@@ -9,6 +9,9 @@
 
 namespace blkio::blkioctl {
 
+/// The group's path as the daemon knows it: "/" or "/a/b". EINVAL: it leads out of the mount.
+Result<std::string> group_name(const std::string& group);
+
 /// GROUP is a path below the mount; "/", "" and "." are the root group. EINVAL: it leads out of the
 /// mount.
 Result<std::string> group_path(const std::string& mount, const std::string& group);

@@ -13,6 +13,7 @@
 #include "control_plane/control_path.hpp"
 #include "group_files.hpp"
 #include "mount_finder.hpp"
+#include "rule_words.hpp"
 
 namespace {
 
@@ -34,6 +35,10 @@ struct Arguments {
   std::string value;
   std::string device;
   std::vector<std::string> command;
+  std::vector<std::string> words;
+  bool qemu_strict = false;
+  bool reset_levels = false;
+  bool dry_run = false;
   bool as_json = false;
 };
 
@@ -153,6 +158,60 @@ Outcome set_scheduler(const Arguments& arguments) {
   return 0;
 }
 
+// ---- limits and tokens of a group on a device --------------------------------------------------
+
+/// Of a question about a group and a device.
+Result<json> ask_place(const Arguments& arguments, const char* command, json request) {
+  BLKIO_TRY(const auto group, group_name(arguments.group));
+  request["command"] = command;
+  request["group"] = group;
+  request["device"] = arguments.device;
+  return ask(arguments, request);
+}
+
+Outcome set_throttle(const Arguments& arguments) {
+  BLKIO_TRY(auto request, throttle_request(arguments.words));
+  if (arguments.qemu_strict) request["qemu_strict"] = true;
+  if (arguments.dry_run) request["dry_run"] = true;
+  request["reset_levels"] = arguments.reset_levels;
+  BLKIO_TRY(ask_place(arguments, "throttle set", std::move(request)));
+  return 0;
+}
+
+Outcome set_tokens(const Arguments& arguments) {
+  BLKIO_TRY(auto request, tokens_request(arguments.words));
+  BLKIO_TRY(ask_place(arguments, "tokens set", std::move(request)));
+  return 0;
+}
+
+/// NAME=VALUE, the words that `set` takes.
+std::string as_word(const std::string& name, const json& value) {
+  if (value.is_boolean()) return fmt::format("{}={}", name, value.get<bool>() ? 1 : 0);
+  return fmt::format("{}={}", name, plain(value));
+}
+
+Outcome get_throttle(const Arguments& arguments) {
+  BLKIO_TRY(const auto answer, ask_place(arguments, "throttle get", json::object()));
+  if (arguments.as_json) {
+    fmt::print("{}\n", answer.dump(2));
+    return 0;
+  }
+  for (const auto& name : throttle_names()) fmt::print("{}\n", as_word(name, answer.at(name)));
+  return 0;
+}
+
+Outcome get_tokens(const Arguments& arguments) {
+  BLKIO_TRY(const auto answer, ask_place(arguments, "tokens get", json::object()));
+  if (arguments.as_json) {
+    fmt::print("{}\n", answer.dump(2));
+    return 0;
+  }
+  for (const auto* name : {"tokens-max", "tokens-refill", "io_count", "io_rate", "io_tokens"}) {
+    if (answer.contains(name)) fmt::print("{}\n", as_word(name, answer.at(name)));
+  }
+  return 0;
+}
+
 using Action = Outcome (*)(const Arguments&);
 
 struct CommandLine {
@@ -177,6 +236,15 @@ struct CommandLine {
     to->add_option("FILE", arguments.file, "name of the file, such as blkio.bfq.weight")
         ->required();
   }
+  CLI::App* group_and_device(CLI::App* to) {
+    to->add_option("GROUP", arguments.group, "path below the mount; / is the root group")
+        ->required();
+    to->add_option("DEVICE", arguments.device, "MAJ:MIN or NAME, as `devices` lists them")
+        ->required();
+    return to;
+  }
+  void throttle_commands();
+  void tokens_commands();
   void json_flag(CLI::App* to) { to->add_flag("--json", arguments.as_json, "print JSON"); }
 };
 
@@ -211,6 +279,9 @@ CommandLine::CommandLine() {
   scheduler->add_option("DEVICE", arguments.device, "MAJ:MIN")->required();
   scheduler->add_option("SCHEDULER", arguments.value, "bfq or none")->required();
 
+  throttle_commands();
+  tokens_commands();
+
   CLI::App* set = command("set", "write a value to a file of a group", set_value);
   group_and_file(set);
   set->add_option("VALUE", arguments.value, "written as it is, in one piece")->required();
@@ -220,6 +291,32 @@ CommandLine::CommandLine() {
   CLI::App* list = command("ls", "list the groups below a group", list_groups);
   list->add_option("GROUP", arguments.group, "path below the mount (the root group)");
   json_flag(list);
+}
+
+void CommandLine::throttle_commands() {
+  CLI::App* throttle = app.add_subcommand("throttle", "all limits of a group on a device at once");
+  throttle->require_subcommand(1);
+  CLI::App* set = group_and_device(
+      command(*throttle, "set", "replace them; what is not named is unset", set_throttle));
+  set->add_option(
+         "LIMIT=N", arguments.words,
+         "bps, bps_rd, bps_wr, iops, iops_rd, iops_wr, each with _max and _max_length too; "
+         "iops_size; max_hold")
+      ->required();
+  set->add_flag("--qemu-strict", arguments.qemu_strict, "QEMU's arithmetic and all of its rules");
+  set->add_flag("--reset-levels", arguments.reset_levels, "what has been used is forgotten");
+  set->add_flag("--dry-run", arguments.dry_run, "account and report, hold nobody");
+  json_flag(group_and_device(command(*throttle, "get", "print them", get_throttle)));
+}
+
+void CommandLine::tokens_commands() {
+  CLI::App* tokens = app.add_subcommand("tokens", "the tokens of a group on a device");
+  tokens->require_subcommand(1);
+  group_and_device(command(*tokens, "set", "change them; what is not named stays", set_tokens))
+      ->add_option("TOKENS", arguments.words,
+                   "tokens-max=N, tokens-refill=N, N@Tms or N/s@Tms; or credit=N/s@Tms")
+      ->required();
+  json_flag(group_and_device(command(*tokens, "get", "print them", get_tokens)));
 }
 
 }  // namespace

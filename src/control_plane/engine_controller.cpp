@@ -54,7 +54,7 @@ std::vector<DeviceNumber> EngineController::devices() const {
 }
 
 template <class F>
-void EngineController::on_shard(DeviceNumber device, F&& f) {
+void EngineController::on_shard(DeviceNumber device, F&& f) const {
   on_engine([&] {
     if (data_plane::DeviceShard* shard = engine_->shard(device)) f(*shard);
   });
@@ -89,6 +89,23 @@ void EngineController::set_rules(GroupId group, DeviceNumber device, const Devic
   on_shard(device, [&](data_plane::DeviceShard& shard) {
     shard.queue().set_rules(group, rules, levels, engine_->now());
   });
+}
+
+ThrottleReport EngineController::throttle_report(GroupId group, DeviceNumber device) const {
+  ThrottleReport report;
+  on_shard(device, [&](data_plane::DeviceShard& shard) {
+    report = shard.queue().throttle_report(group, engine_->now());
+  });
+  return report;
+}
+
+std::optional<TokenStatus> EngineController::token_status(GroupId group,
+                                                          DeviceNumber device) const {
+  std::optional<TokenStatus> status;
+  on_shard(device, [&](data_plane::DeviceShard& shard) {
+    status = shard.queue().token_status(group, engine_->now());
+  });
+  return status;
 }
 
 const stats::GroupStats* EngineController::stats_of(GroupId group) const {
@@ -138,6 +155,9 @@ bool EngineController::throttle_counters_started(DeviceNumber device) const {
 
 void EngineController::reset_stats(GroupId group) {
   if (stats::GroupStats* stats = stats_of(group)) stats->reset();
+  on_engine([&] {
+    for (const auto& shard : engine_->shards()) shard->queue().reset_throttle_report(group);
+  });
 }
 
 void EngineController::restore_counts(GroupId group, DeviceNumber device,

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <unordered_map>
 
@@ -34,6 +35,8 @@ class EngineController final : public Controller {
   void start_throttle_counters(DeviceNumber device) override;
   void set_rules(GroupId group, DeviceNumber device, const DeviceRules& rules,
                  Levels levels) override;
+  ThrottleReport throttle_report(GroupId group, DeviceNumber device) const override;
+  std::optional<TokenStatus> token_status(GroupId group, DeviceNumber device) const override;
   void set_weights(GroupId group, const Weights& weights, const Weights& leaf_weights) override;
   std::vector<DeviceNumber> devices_met(GroupId group) const override;
   OpCounts counts(GroupId group, DeviceNumber device, Counter counter) const override;
@@ -65,10 +68,10 @@ class EngineController final : public Controller {
   stats::GroupStats* stats_of(GroupId group);
   /// Runs f() on the engine's thread.
   template <class F>
-  void on_engine(F&& f);
+  void on_engine(F&& f) const;
   /// Runs f(shard of the device, engine) on the engine's thread.
   template <class F>
-  void on_shard(DeviceNumber device, F&& f);
+  void on_shard(DeviceNumber device, F&& f) const;
 
   stats::GroupStats& root_stats_;
   std::map<DeviceNumber, bool> devices_;  ///< number -> has weights
@@ -80,7 +83,7 @@ class EngineController final : public Controller {
 };
 
 template <class F>
-void EngineController::on_engine(F&& f) {
+void EngineController::on_engine(F&& f) const {
   if (together_) return f();
   engine_->call(f);
 }

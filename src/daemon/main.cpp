@@ -15,6 +15,7 @@
 #include <iostream>
 
 #include "data_plane/ring.hpp"
+#include "fuse_module.hpp"
 #include "holder.hpp"
 #include "mounts.hpp"
 #include "options.hpp"
@@ -47,6 +48,7 @@ Result<void> check(Options& options) {
     const int error = ring.error().number;
     return failure(error, fmt::format("io_uring is {}", hint_for_io_uring(error)));
   }
+  if (options.transport == Transport::kUring) BLKIO_TRY(offer_fuse_over_io_uring());
   BLKIO_TRY(const int fuse, open_fuse());
   close(fuse);
   if (!remove_dead_mount(options.mountpoint)) return failure(errno, options.mountpoint);

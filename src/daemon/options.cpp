@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <iostream>
 
+#include "blkio/size_unit.hpp"
 #include "control_plane/device_text.hpp"
 
 namespace blkio::daemon {
@@ -71,6 +72,7 @@ bool is_swallowed(std::string_view word) {
 }
 
 constexpr unsigned kMostDepth = 4096;
+constexpr unsigned kMostSpin = 10'000;
 constexpr std::uint64_t kLeastHeld = 1ull << 20;
 constexpr std::uint64_t kMostHeld = 1ull << 40;
 
@@ -86,22 +88,7 @@ bool parse_number(std::string_view text, Number& number) {
 
 /// Sizes take K, M, G (1000^n) and Ki, Mi, Gi (1024^n).
 std::optional<std::uint64_t> parse_size(std::string_view text) {
-  static constexpr std::array<std::pair<std::string_view, std::uint64_t>, 8> kUnits = {
-      {{"Ki", 1ull << 10},
-       {"Mi", 1ull << 20},
-       {"Gi", 1ull << 30},
-       {"Ti", 1ull << 40},
-       {"K", 1000},
-       {"M", 1000'000},
-       {"G", 1000'000'000},
-       {"T", 1000'000'000'000}}};
-  std::uint64_t factor = 1;
-  for (const auto& [unit, value] : kUnits) {
-    if (!text.ends_with(unit)) continue;
-    factor = value;
-    text.remove_suffix(unit.size());
-    break;
-  }
+  const std::uint64_t factor = take_size_unit(text);
   std::uint64_t number = 0;
   if (!parse_number(text, number) || number > INT64_MAX / factor) return std::nullopt;
   return number * factor;
@@ -184,7 +171,10 @@ Result<void> parse_option(std::string_view name, std::string_view value, Options
                      : value == "named" ? Mirror::kNamed
                                         : Mirror::kReal;
   } else if (name == "transport") {
-    BLKIO_TRY(parse_choice(name, value, {"auto", "classic"}));
+    BLKIO_TRY(parse_choice(name, value, {"auto", "uring", "classic"}));
+    options.transport = value == "auto"    ? Transport::kAuto
+                        : value == "uring" ? Transport::kUring
+                                           : Transport::kClassic;
   } else if (name == "depth") {
     unsigned depth = 0;
     if (!parse_number(value, depth) || depth == 0 || depth > kMostDepth) {
@@ -192,6 +182,10 @@ Result<void> parse_option(std::string_view name, std::string_view value, Options
           fmt::format("depth={}: should be a number of requests from 1 to {}", value, kMostDepth));
     }
     options.depth = depth;
+  } else if (name == "spin_us") {
+    if (!parse_number(value, options.spin_us) || options.spin_us > kMostSpin) {
+      return bad(fmt::format("spin_us={}: should be microseconds from 0 to {}", value, kMostSpin));
+    }
   } else if (name == "max_held") {
     const auto size = parse_size(value);
     if (!size || *size < kLeastHeld || *size > kMostHeld) {
@@ -229,7 +223,8 @@ Options of -o, separated by commas (a comma in a value is written \,):
   scheduler=MAJ:MIN=bfq|none   whether weights act on the device (bfq)
   group=MAJ:MIN=GROUP      group of I/O whose task cannot be told (the opener's)
   mirror=none|named|real   the kernel's record of who is in which group (named)
-  transport=auto|classic   how FUSE requests travel (auto)
+  transport=auto|uring|classic   how FUSE requests travel (auto)
+  spin_us=N                look for the next request so long before sleeping (20; 0: never)
   depth=N                  requests at a device while groups compete (adaptive)
   max_held=BYTES           payload of held writes per device (256Mi)
   state=FILE               groups, rules, members and counters survive a restart

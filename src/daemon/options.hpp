@@ -24,6 +24,9 @@ struct DeviceOption {
 /// What the kernel is to keep of who is in which group.
 enum class Mirror : std::uint8_t { kNone, kNamed, kReal };
 
+/// How FUSE requests of the data path travel.
+enum class Transport : std::uint8_t { kAuto, kUring, kClassic };
+
 struct Options {
   std::string source = "blkio";  ///< the name shown in /proc/mounts
   std::string mountpoint;
@@ -35,6 +38,8 @@ struct Options {
   std::map<DeviceNumber, std::string> default_groups;  ///< group=MAJ:MIN=PATH
   std::optional<unsigned> depth;  ///< requests at a device while groups compete; nullopt: adapts
   std::size_t max_held_bytes = 256u << 20;
+  Transport transport = Transport::kAuto;
+  unsigned spin_us = 20;
   Mirror mirror = Mirror::kNamed;  ///< if it can be had
   std::string state;               ///< file that keeps the groups; empty: none does
   std::string control;             ///< socket; empty: the default

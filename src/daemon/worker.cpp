@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
@@ -32,6 +33,7 @@
 #include "control_plane/group_release.hpp"
 #include "control_plane/privilege.hpp"
 #include "control_plane/process_watch.hpp"
+#include "control_plane/rule_commands.hpp"
 #include "control_plane/state_keeper.hpp"
 #include "control_plane/task_directory.hpp"
 #include "data_plane/engine.hpp"
@@ -46,10 +48,22 @@ using control_plane::EngineController;
 using control_plane::parse_device_number;
 using control_plane::TaskDirectory;
 using control_plane::to_text;
+using data_plane::TransportKind;
 using nlohmann::json;
+
+/// auto: the fastest that survives kill -9 (docs/decisions/0006-transport.md).
+TransportKind transport_kind(const Options& options) {
+  return options.transport == Transport::kUring ? TransportKind::kUring : TransportKind::kClassic;
+}
+
+std::string_view words_of(TransportKind kind) {
+  return kind == TransportKind::kUring ? "uring" : "classic";
+}
 
 /// Task events are taken off their socket at least this often, so that it never overruns.
 constexpr auto kDrainEvery = std::chrono::milliseconds(20);
+/// Who waits for news is not woken more often (the kernel: CGROUP_FILE_NOTIFY_MIN_INTV).
+constexpr auto kNewsPause = std::chrono::milliseconds(10);
 /// Until a device that is to go has ended its requests.
 constexpr auto kLookAgain = std::chrono::milliseconds(2);
 
@@ -113,12 +127,14 @@ class Worker {
   data_plane::EngineDevice engine_device(const ProxiedDevice& device);
   std::vector<data_plane::EngineDevice> engine_devices();
   cgroupfs::FileServices services();
+  std::optional<DeviceNumber> find_device(const std::string& text) const;
   Result<void> open_tasks();
   Result<void> open_tree();
   Result<void> open_state();
   void adopt_groups();
   Result<void> open_control();
   void serve_tree();
+  void tell_news();
   void drain_task_events();
   void watch_signals();
   void begin_stop();
@@ -142,6 +158,8 @@ class Worker {
   asio::posix::stream_descriptor tree_fd_{io_};
   asio::posix::stream_descriptor task_fd_{io_};
   asio::steady_timer drain_timer_{io_};
+  asio::steady_timer news_timer_{io_};
+  std::chrono::steady_clock::time_point next_news_{};  ///< not before
 
   std::optional<control_plane::KernelProcFiles> proc_;
   std::unique_ptr<TaskDirectory> tasks_;
@@ -153,6 +171,9 @@ class Worker {
   std::unique_ptr<control_plane::StateKeeper> state_;
   std::unique_ptr<control_plane::GroupRelease> release_;
   std::unique_ptr<cgroupfs::FuseSession> session_;
+  std::atomic<const cgroupfs::FuseSession*> watched_ = nullptr;  ///< session_, for the engine
+  std::atomic<bool> news_are_coming_ = false;
+  std::unique_ptr<control_plane::RuleCommands> rule_commands_;
   std::unique_ptr<control_plane::ControlSocket> control_;
   std::map<DeviceNumber, std::optional<GroupId>> default_groups_;
   std::set<DeviceNumber> leaving_;  ///< being removed
@@ -169,10 +190,13 @@ data_plane::EngineOptions Worker::engine_options() {
   options.shard.count_from_start = from_.options.dialect == Dialect::kDoc;
   options.shard.depth = from_.options.depth;
   options.shard.max_held_bytes = from_.options.max_held_bytes;
+  options.shard.transport = transport_kind(from_.options);
+  options.spin_ns = from_.options.spin_us * TimeNs{1000};
   options.issuers = tasks_.get();
   options.process_gone = [this](pid_t tgid) { return control_plane::process_gone(*proc_, tgid); };
   options.thread_killed = [this](pid_t tid) { return control_plane::thread_killed(*proc_, tid); };
   options.root_stats = &root_stats_;
+  options.holders_changed = [this](DeviceNumber, const std::vector<GroupId>&) { tell_news(); };
   options.on_drained = [this] { asio::post(io_, [this] { io_.stop(); }); };
   return options;
 }
@@ -258,11 +282,25 @@ Result<void> Worker::open_tree() {
   release_ = std::make_unique<control_plane::GroupRelease>(io_, *tree_, *tasks_);
   BLKIO_TRY(release_->start());
   BLKIO_TRY(session_, cgroupfs::FuseSession::open(dup(from_.tree.fuse_fd), services()));
+  watched_ = session_.get();
   tree_fd_.assign(dup(session_->fd()));
   return success();
 }
 
+/// By its number, or by the name it has in the device directory.
+std::optional<DeviceNumber> Worker::find_device(const std::string& text) const {
+  const auto number = parse_device_number(text);
+  for (const ProxiedDevice& device : from_.devices) {
+    if (device.backing.number == number || device.backing.name == text) {
+      return device.backing.number;
+    }
+  }
+  return std::nullopt;
+}
+
 Result<void> Worker::open_control() {
+  rule_commands_ = std::make_unique<control_plane::RuleCommands>(
+      services(), [this](const std::string& text) { return find_device(text); });
   std::string path = from_.options.control;
   if (path.empty()) {
     Result<std::string> usual = control_plane::control_path(from_.tree.path);
@@ -307,6 +345,22 @@ void Worker::serve_tree() {
                         spdlog::info("{} was unmounted", from_.tree.path);
                         begin_stop();
                       });
+}
+
+/// On the engine's thread. Only where somebody waits in poll(2), and once for all that happens
+/// until he is told.
+void Worker::tell_news() {
+  const cgroupfs::FuseSession* session = watched_;
+  if (session == nullptr || !session->is_watched() || news_are_coming_.exchange(true)) return;
+  asio::post(io_, [this] {
+    news_timer_.expires_at(next_news_);
+    news_timer_.async_wait([this](const boost::system::error_code& stopped) {
+      if (stopped) return;
+      next_news_ = std::chrono::steady_clock::now() + kNewsPause;
+      news_are_coming_ = false;
+      session_->tell_news();
+    });
+  });
 }
 
 void Worker::drain_task_events() {
@@ -356,7 +410,7 @@ json Worker::status() {
           {"worker_pid", getpid()},
           {"membership", tasks_->source()},
           {"task_events", tasks_->events()},
-          {"transport", "classic"},
+          {"transport", words_of(transport_kind(from_.options))},
           {"hierarchy", from_.options.hierarchy == Hierarchy::kTree ? "tree" : "flat"},
           {"dialect", from_.options.dialect == Dialect::kDoc ? "doc" : "kernel"},
           {"groups", tree_->size()}};
@@ -375,6 +429,7 @@ json Worker::devices() {
                       {"direct", device.direct},
                       {"read_only", device.read_only},
                       {"scheduler", controller_.has_weights(device.number) ? "bfq" : "none"},
+                      {"transport", words_of(shard->transport())},
                       {"connected", shard->connected()},
                       {"held", shard->held()},
                       {"held_bytes", shard->held_bytes()},
@@ -389,6 +444,7 @@ void Worker::answer(const json& request, const ControlReply& reply) {
   if (command == "status") return reply(status());
   if (command == "devices") return reply(devices());
   if (command == "scheduler") return reply(set_scheduler(request));
+  if (control_plane::RuleCommands::takes(command)) return reply(rule_commands_->answer(request));
   if (command == "device add") return add_device(request.at("device"), reply);
   if (command == "device remove") return remove_device(request.at("device"), reply);
   reply(refusal(fmt::format("unknown command: {}", command)));

@@ -10,7 +10,9 @@
 #include <cerrno>
 #include <cstring>
 
+#include "classic_transport.hpp"
 #include "fuse_protocol.hpp"
+#include "uring_transport.hpp"
 
 namespace blkio::data_plane {
 namespace {
@@ -30,12 +32,13 @@ Request& request_of(QueuedIo& io) {
   return *boost::intrusive::get_parent_from_member(&io, &Request::io);
 }
 
-Message message_of(const Buffer& landing, std::size_t bytes) {
-  Message message{};
-  const std::byte* start = landing.payload - kWriteHead;
-  std::memcpy(&message.header, start, sizeof message.header);
-  message.body = {start + sizeof message.header, bytes - sizeof message.header};
-  return message;
+std::unique_ptr<Transport> make_transport(const EngineParts& parts, TransportKind kind,
+                                          FileIndex fuse, MessageSink& sink,
+                                          const Negotiated& negotiated) {
+  if (kind == TransportKind::kClassic) {
+    return std::make_unique<ClassicTransport>(parts.ring, parts.arena, fuse, sink);
+  }
+  return std::make_unique<UringTransport>(parts.ring, parts.arena, fuse, sink, negotiated);
 }
 
 }  // namespace
@@ -51,8 +54,8 @@ DeviceShard::DeviceShard(EngineParts parts, const BackingDevice& device, FileInd
       queue_(device.number, options.hierarchy, parts_.groups, options.count_from_start,
              {weighted, options.depth}),
       io_(parts_.ring, parts_.arena, device_, file, *this),
-      files_(device_, *this, negotiated),
-      transport_(parts_.ring, parts_.arena, fuse, *this),
+      files_(device_, *this, negotiated, options.transport == TransportKind::kUring),
+      transport_(make_transport(parts_, options.transport, fuse, *this, negotiated)),
       buckets_(kHeldBuckets),
       held_(HeldSet::bucket_traits(buckets_.data(), buckets_.size())) {}
 
@@ -62,9 +65,7 @@ DeviceShard::~DeviceShard() {
 
 // ---- message -> request ------------------------------------------------------------------------
 
-bool DeviceShard::on_message(Buffer* landing, std::size_t bytes) {
-  if (bytes < sizeof(fuse_in_header)) return false;  // nobody to answer to
-  const Message message = message_of(*landing, bytes);
+bool DeviceShard::on_message(const Message& message, Buffer& landing) {
   switch (message.header.opcode) {
     case FUSE_READ:
       return on_read(message);
@@ -98,7 +99,7 @@ bool DeviceShard::on_message(Buffer* landing, std::size_t bytes) {
 }
 
 bool DeviceShard::refuse(const Message& message, int error) {
-  answer(message.header.unique, error, nullptr, 0);
+  answer(message.reply_to(), error, nullptr, 0);
   return false;
 }
 
@@ -106,6 +107,8 @@ Request& DeviceShard::make_request(const Message& message, Op op, std::uint64_t 
   Request& request = *parts_.requests.allocate();
   request.shard = this;
   request.unique = message.header.unique;
+  request.slot = message.slot;
+  if (message.slot != nullptr) request.buffer = &message.slot->buffer;
   request.tid = static_cast<pid_t>(message.header.pid);
   request.handle = handle;
   request.io.op = op;
@@ -129,9 +132,9 @@ bool DeviceShard::on_read(const Message& message) {
   return false;
 }
 
-bool DeviceShard::on_write(const Message& message, Buffer* landing) {
+bool DeviceShard::on_write(const Message& message, Buffer& landing) {
   fuse_write_in in{};
-  if (!message.read(in) || message.body.size() < sizeof in + in.size) {
+  if (!message.read(in) || message.payload.size() < in.size) {
     return refuse(message, EINVAL);
   }
   const bool direct = (in.flags & O_DIRECT) != 0;
@@ -150,15 +153,16 @@ bool DeviceShard::on_write(const Message& message, Buffer* landing) {
 }
 
 /// Small payloads move to a buffer of their size at once: it costs less than a landing buffer.
-bool DeviceShard::keep_payload(Request& request, Buffer* landing) {
+bool DeviceShard::keep_payload(Request& request, Buffer& landing) {
+  if (request.slot != nullptr) return true;
   if (request.bytes <= BufferArena::kCapacities[0]) {
     if (Buffer* small = parts_.arena.allocate(request.bytes)) {
-      std::memcpy(small->payload, landing->payload, request.bytes);
+      std::memcpy(small->payload, landing.payload, request.bytes);
       request.buffer = small;
       return false;
     }
   }
-  request.buffer = landing;
+  request.buffer = &landing;
   return true;
 }
 
@@ -221,19 +225,27 @@ void DeviceShard::turn(TimeNs now) {
     }
   }
   arrivals_.clear();
+  fail_overdue(now);
   if (now >= next_sweep_) sweep(now);
   if (next_sweep_ == kNever && (!held_.empty() || files_.has_waiters())) {
     next_sweep_ = now + kSweepNs;
   }
   if (!stopping_) {
-    transport_.pause(held_bytes_ >= max_held_bytes_);
-    transport_.turn();
+    transport_->pause(held_bytes_ >= max_held_bytes_);
+    transport_->turn();
   }
 }
 
 /// While a request waits for memory none may overtake it: what wakes us is another's completion.
 TimeNs DeviceShard::deadline() {
-  return starved_ != nullptr ? next_sweep_ : std::min(queue_.deadline(), next_sweep_);
+  const TimeNs next = queue_.deadline();
+  tell_holders();
+  return starved_ != nullptr ? next_sweep_ : std::min(next, next_sweep_);
+}
+
+void DeviceShard::tell_holders() {
+  const std::vector<GroupId>& changed = queue_.holders_changed();
+  if (!changed.empty() && parts_.holders_changed) parts_.holders_changed(device_.number, changed);
 }
 
 /// All requests of a turn are looked up together: one lock, one drain of the task events.
@@ -278,7 +290,7 @@ void DeviceShard::admit(Request& request, const Issuer& issuer, TimeNs now) {
 
 void DeviceShard::open(Request& request, GroupId group) {
   parts_.groups.handle_opened(group);
-  files_.open(request.unique, make_handle(group, next_handle_++));
+  files_.open({request.unique, request.slot}, make_handle(group, next_handle_++));
   parts_.requests.release(&request);
 }
 
@@ -298,20 +310,29 @@ void DeviceShard::pump(TimeNs now) {
   }
 }
 
+/// In bytes; a slot's payload takes what was written to it.
+std::size_t DeviceShard::held_cost(const Request& request) {
+  if (request.slot != nullptr) {
+    return sizeof(Request) + sizeof(RingHeader) + (request.io.op == Op::kWrite ? request.bytes : 0);
+  }
+  return sizeof(Request) + (request.buffer != nullptr ? request.buffer->capacity : 0);
+}
+
 void DeviceShard::hold(Request& request) {
   compact(request);
-  held_bytes_ += sizeof(Request) + (request.buffer != nullptr ? request.buffer->capacity : 0);
+  held_bytes_ += held_cost(request);
   held_.insert(request);
 }
 
 void DeviceShard::unhold(Request& request) {
-  held_bytes_ -= sizeof(Request) + (request.buffer != nullptr ? request.buffer->capacity : 0);
+  held_bytes_ -= held_cost(request);
   held_.erase(held_.iterator_to(request));
 }
 
 /// A request that will wait for long does not keep a landing buffer many times its size.
 void DeviceShard::compact(Request& request) {
-  if (request.buffer == nullptr || request.buffer->capacity / 4 < request.bytes) return;
+  if (request.buffer == nullptr || request.slot != nullptr) return;
+  if (request.buffer->capacity / 4 < request.bytes) return;
   Buffer* fitting = parts_.arena.allocate(request.bytes);
   if (fitting == nullptr) return;
   std::memcpy(fitting->payload, request.buffer->payload, request.bytes);
@@ -336,19 +357,21 @@ void DeviceShard::on_device_done(Request& request, int error) {
 
 void DeviceShard::reply(Request& request, int error, std::byte* data, std::uint32_t bytes) {
   if (request.buffer == nullptr) request.buffer = parts_.arena.allocate(0);
-  transport_.reply(request, error, data, bytes);
+  transport_->reply(request, error, data, bytes);
 }
 
 void DeviceShard::on_replied(Request& request) {
-  parts_.arena.release(request.buffer);
+  if (request.buffer != nullptr) parts_.arena.release(request.buffer);
   parts_.requests.release(&request);
 }
 
-void DeviceShard::answer(std::uint64_t unique, int error, const void* data, std::size_t bytes) {
+void DeviceShard::answer(ReplyTo to, int error, const void* data, std::size_t bytes) {
   Request& request = *parts_.requests.allocate();
   request.shard = this;
-  request.unique = unique;
-  request.buffer = parts_.arena.allocate(static_cast<std::uint32_t>(bytes));
+  request.unique = to.unique;
+  request.slot = to.slot;
+  request.buffer = to.slot != nullptr ? &to.slot->buffer
+                                      : parts_.arena.allocate(static_cast<std::uint32_t>(bytes));
   if (bytes != 0) std::memcpy(request.buffer->payload, data, bytes);
   reply(request, error, request.buffer->payload, static_cast<std::uint32_t>(bytes));
 }
@@ -359,6 +382,11 @@ void DeviceShard::fail_held(Request& request, int error) {
   queue_.cancel(request.io, parts_.now);
   unhold(request);
   reply(request, error, nullptr, 0);
+}
+
+/// Whoever waits for longer than max_hold_ms allows. (Never EAGAIN: io_uring would try again.)
+void DeviceShard::fail_overdue(TimeNs now) {
+  while (QueuedIo* io = queue_.overdue(now)) fail_held(request_of(*io), ETIMEDOUT);
 }
 
 /// Any signal interrupts. A device's I/O ends early for none but a deadly one, and the kernel tells
@@ -417,7 +445,7 @@ void DeviceShard::stop() {
 }
 
 bool DeviceShard::drained() const {
-  return arrivals_.empty() && io_.in_flight() == 0 && transport_.idle();
+  return arrivals_.empty() && io_.in_flight() == 0 && transport_->idle();
 }
 
 void DeviceShard::on_connection_lost() {

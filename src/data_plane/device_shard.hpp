@@ -17,10 +17,10 @@
 #include "backing_device.hpp"
 #include "blkio/controller.hpp"
 #include "block_io.hpp"
-#include "classic_transport.hpp"
 #include "device_files.hpp"
 #include "io_queue.hpp"
 #include "request.hpp"
+#include "transport.hpp"
 
 namespace blkio::data_plane {
 
@@ -37,9 +37,13 @@ struct EngineParts {
   std::function<bool(pid_t)> thread_killed;
   /// The engine's time: when its ring last woke it. What completions are stamped with.
   const TimeNs& now;
+  /// Told of a device's groups whose limits have begun to hold somebody, or hold nobody any more:
+  /// at most once a turn, and never while nobody is held. Must not block.
+  std::function<void(DeviceNumber, const std::vector<GroupId>&)> holders_changed{};
 };
 
 struct ShardOptions {
+  TransportKind transport = TransportKind::kClassic;
   Hierarchy hierarchy = Hierarchy::kTree;
   bool count_from_start = true;  ///< throttle.* counters run before the first rule
   std::size_t max_held_bytes = 256u << 20;
@@ -69,21 +73,22 @@ class DeviceShard final : public MessageSink, public Replier, public BlockIoList
   bool drained() const;
   /// True once a drained shard whose connection has been aborted has nothing left in the ring: it
   /// may be destroyed.
-  bool quiet() const { return drained() && transport_.quiet(); }
+  bool quiet() const { return drained() && transport_->quiet(); }
   FileIndex fuse() const { return fuse_; }
   FileIndex file() const { return file_; }
   bool connected() const { return !lost_; }
+  TransportKind transport() const { return transport_->in_use(); }
   bool negotiated() const { return files_.negotiated(); }
   std::size_t held() const { return held_.size(); }
   std::size_t held_bytes() const { return held_bytes_; }
   std::size_t in_flight() const { return io_.in_flight(); }
 
   // MessageSink
-  bool on_message(Buffer* landing, std::size_t bytes) override;
+  bool on_message(const Message& message, Buffer& landing) override;
   void on_connection_lost() override;
   void on_replied(Request& request) override;
   // Replier
-  void answer(std::uint64_t unique, int error, const void* data, std::size_t bytes) override;
+  void answer(ReplyTo to, int error, const void* data, std::size_t bytes) override;
   // BlockIoListener
   void on_device_done(Request& request, int error) override;
 
@@ -100,12 +105,12 @@ class DeviceShard final : public MessageSink, public Replier, public BlockIoList
 
   // message -> request
   bool on_read(const Message& message);
-  bool on_write(const Message& message, Buffer* landing);
+  bool on_write(const Message& message, Buffer& landing);
   bool on_fsync(const Message& message);
   bool on_fallocate(const Message& message);
   bool on_open(const Message& message);
   Request& make_request(const Message& message, Op op, std::uint64_t handle);
-  bool keep_payload(Request& request, Buffer* landing);
+  bool keep_payload(Request& request, Buffer& landing);
   void arrive(Request& request) { arrivals_.push_back(&request); }
   bool refuse(const Message& message, int error);
 
@@ -115,6 +120,7 @@ class DeviceShard final : public MessageSink, public Replier, public BlockIoList
   void open(Request& request, GroupId group);
   GroupId group_of(const Request& request, const Issuer& issuer) const;
   void pump(TimeNs now);
+  static std::size_t held_cost(const Request& request);
   void hold(Request& request);
   void unhold(Request& request);
   void compact(Request& request);
@@ -122,6 +128,8 @@ class DeviceShard final : public MessageSink, public Replier, public BlockIoList
   // the end of a request
   void reply(Request& request, int error, std::byte* data, std::uint32_t bytes);
   void fail_held(Request& request, int error);
+  void fail_overdue(TimeNs now);
+  void tell_holders();
   void interrupt(std::uint64_t unique);
   bool killed(const Request& request) const;
   void sweep(TimeNs now);
@@ -134,7 +142,7 @@ class DeviceShard final : public MessageSink, public Replier, public BlockIoList
   IoQueue queue_;
   BlockIo io_;
   DeviceFiles files_;
-  ClassicTransport transport_;
+  std::unique_ptr<Transport> transport_;
   std::optional<GroupId> default_group_;
 
   std::vector<Request*> arrivals_;

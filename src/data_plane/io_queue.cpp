@@ -72,9 +72,8 @@ QueuedIo* IoQueue::next(TimeNs now) {
   holding_ = !pick && scheduler_->hold().node != nullptr;
   if (!pick) return nullptr;
   GroupNode& node = *static_cast<GroupNode*>(pick->node->owner());
-  IoList& fifo = node.side(pick->direction).waiting;
-  QueuedIo& io = fifo.front();
-  fifo.pop_front();
+  QueuedIo& io = node.side(pick->direction).waiting.front();
+  dequeue(node, io);
   publish_head(node, pick->direction);
   dispatch(node, io);
   return &io;
@@ -83,7 +82,6 @@ QueuedIo* IoQueue::next(TimeNs now) {
 // From the leaf up: whether something is left to wait for behind a gate depends on those below.
 void IoQueue::dispatch(GroupNode& node, QueuedIo& io) {
   const Direction direction = direction_of(io.op);
-  const Charge charge = charge_of(io.op, io.bytes);
   --waiting_;
   io.stage = IoStage::kAtDevice;
   io.dispatched_ns = now_;
@@ -94,8 +92,7 @@ void IoQueue::dispatch(GroupNode& node, QueuedIo& io) {
   node.stats.scheduling.dispatched(now_, device_time_.per_request());
   scheduler_->charge(*node.place, direction, cost_of(io), now_);
   for (GroupNode* payer = &node; payer != nullptr; payer = limited_above(*payer)) {
-    const bool held = std::exchange(payer->side(direction).held, false);
-    payer->gate.charge(direction, charge, now_, held);
+    payer->gate.charge(io.op, io.bytes, now_);
     follow_gate(*payer, direction);
     if (payer->gate.has_total()) follow_gate(*payer, opposite(direction));
   }
@@ -143,6 +140,7 @@ void IoQueue::note_busy(GroupNode& node) {
 
 bool IoQueue::cancel(QueuedIo& io, TimeNs now) {
   if (io.stage != IoStage::kWaiting) return false;
+  now_ = std::max(now_, now);
   io.stage = IoStage::kNone;
   GroupNode& node = *std::exchange(io.node, nullptr);
   --waiting_;
@@ -155,9 +153,8 @@ bool IoQueue::cancel(QueuedIo& io, TimeNs now) {
     return true;
   }
   const Direction direction = direction_of(io.op);
-  IoList& fifo = node.side(direction).waiting;
-  const bool was_head = &fifo.front() == &io;
-  fifo.erase(fifo.iterator_to(io));
+  const bool was_head = &node.side(direction).waiting.front() == &io;
+  dequeue(node, io);
   if (was_head) {
     publish_head(node, direction);
     rearm(&node, direction);
@@ -168,9 +165,27 @@ bool IoQueue::cancel(QueuedIo& io, TimeNs now) {
 
 void IoQueue::enqueue(GroupNode& node, QueuedIo& io) {
   const Direction direction = direction_of(io.op);
-  IoList& fifo = node.side(direction).waiting;
-  fifo.push_back(io);
-  if (fifo.size() == 1) first_in(node, direction);
+  GroupNode::Side& side = node.side(direction);
+  if (side.waiting.empty()) {
+    waiting_sides_.push_back(side);
+    side.settled_ns = now_;
+  } else if (nodes_with_rules_ != 0) {
+    settle(side);
+  }
+  io.held_before_ns = side.held_ns;
+  side.waiting.push_back(io);
+  if (side.waiting.size() == 1) first_in(node, direction);
+}
+
+// Out of its queue, in whatever way; what has held it last is told.
+void IoQueue::dequeue(GroupNode& node, QueuedIo& io) {
+  const Direction direction = direction_of(io.op);
+  GroupNode::Side& side = node.side(direction);
+  if (nodes_with_rules_ != 0) settle(side, &io);
+  side.waiting.erase(side.waiting.iterator_to(io));
+  if (!side.waiting.empty()) return;
+  waiting_sides_.erase(waiting_sides_.iterator_to(side));
+  if (side.overdue.armed()) overdue_.erase(side.overdue);
 }
 
 // The queue has become non-empty. Gates nobody was waiting at may have opened unnoticed.
@@ -180,6 +195,7 @@ void IoQueue::first_in(GroupNode& node, Direction direction) {
   }
   publish_head(node, direction);
   rearm(&node, direction);
+  if (nodes_with_bound_ != 0) watch(node.side(direction));
 }
 
 void IoQueue::settle_passing() {
@@ -197,34 +213,158 @@ void IoQueue::advance(TimeNs now) {
   while (deadlines_.earliest() <= now_) {
     GroupNode::Deadlines::Hook& due = deadlines_.top();
     const Direction direction = due.direction();
-    if (const TimeNs at = path_opens_at(due.node(), direction); at > now_) {
-      deadlines_.update(due, at);
+    if (path_opens_at(due.node(), direction) > now_) {
+      arm(due);
       continue;
     }
     for (GroupNode* node = &due.node(); node != nullptr; node = limited_above(*node)) {
       if (!node->side(direction).closed) continue;
-      node->side(direction).held = true;
+      node->gate.note_waited(direction);
       open(*node, direction);
     }
   }
 }
 
 TimeNs IoQueue::deadline() {
-  const TimeNs held = holding_ ? scheduler_->hold().until_ns : kNever;
   while (!deadlines_.empty()) {
     GroupNode::Deadlines::Hook& first = deadlines_.top();
-    const TimeNs at = path_opens_at(first.node(), first.direction());
-    if (at == deadlines_.earliest()) return std::min(at, held);
-    deadlines_.update(first, at);
+    if (path_opens_at(first.node(), first.direction()) == deadlines_.earliest()) break;
+    arm(first);
   }
-  return held;
+  while (!overdue_.empty()) {
+    GroupNode::Deadlines::Hook& first = overdue_.top();
+    const TimeNs at = overdue_at(first.node().side(first.direction()));
+    if (at <= overdue_.earliest()) break;
+    overdue_.update(first, at);
+  }
+  const TimeNs free = holding_ ? scheduler_->hold().until_ns : kNever;
+  return std::min({deadlines_.earliest(), overdue_.earliest(), free});
 }
 
 // An entry that is too early is found out when it comes up; one that is too late would not be.
 void IoQueue::replan() {
   deadlines_.replan([this](const GroupNode::Deadlines::Hook& hook) {
-    return path_opens_at(hook.node(), hook.direction());
+    const LastToOpen last = last_to_open(hook.node(), hook.direction());
+    note_holder(hook.node().side(hook.direction()), last.node);
+    return last.at;
   });
+}
+
+void IoQueue::arm(GroupNode::Deadlines::Hook& hook) {
+  const LastToOpen last = last_to_open(hook.node(), hook.direction());
+  hook.armed() ? deadlines_.update(hook, last.at) : deadlines_.insert(hook, last.at);
+  note_holder(hook.node().side(hook.direction()), last.node);
+}
+
+void IoQueue::disarm(GroupNode::Deadlines::Hook& hook) {
+  deadlines_.erase(hook);
+  note_holder(hook.node().side(hook.direction()), nullptr);
+}
+
+// ---- who holds whom, and for how long ----------------------------------------------------------
+
+IoQueue::LastToOpen IoQueue::last_to_open(GroupNode& node, Direction direction) const {
+  LastToOpen last;
+  for (GroupNode* above = &node; above != nullptr; above = limited_above(*above)) {
+    const TimeNs at = above->gate.opens_at(direction);
+    if (at > last.at) last = {above, at};
+  }
+  return last;
+}
+
+// To be called before the queue, or a gate above it, changes. What waits beyond the time the last
+// gate opens waits for its turn.
+IoQueue::LastToOpen IoQueue::settle(GroupNode::Side& side, const QueuedIo* leaving) {
+  const LastToOpen last = last_to_open(side.node(), side.direction());
+  const TimeNs held = std::max<TimeNs>(std::min(now_, last.at) - side.settled_ns, 0);
+  const bool delayed = leaving != nullptr && last.at > leaving->arrived_ns;
+  side.settled_ns = now_;
+  side.held_ns += held;
+  if (held != 0 || delayed) {
+    const std::uint64_t sum_ns = static_cast<std::uint64_t>(held) * side.waiting.size();
+    last.node->gate.count_held(side.direction(), sum_ns, delayed ? 1 : 0);
+  }
+  return last;
+}
+
+void IoQueue::settle_all() {
+  for (GroupNode::Side& side : waiting_sides_) settle(side);
+}
+
+void IoQueue::note_holder(GroupNode::Side& side, GroupNode* holder) {
+  if (side.holder == holder) return;
+  if (side.holder != nullptr) {
+    --side.holder->holds;
+    touch(*side.holder);
+  }
+  side.holder = holder;
+  if (holder == nullptr) return;
+  ++holder->holds;
+  touch(*holder);
+}
+
+void IoQueue::touch(GroupNode& node) {
+  if (node.touched) return;
+  node.touched = true;
+  touched_.push_back(&node);
+}
+
+const std::vector<GroupId>& IoQueue::holders_changed() {
+  holders_changed_.clear();
+  for (GroupNode* node : touched_) {
+    node->touched = false;
+    if ((node->holds != 0) == node->holding) continue;
+    node->holding = node->holds != 0;
+    ++node->holding_changes;
+    holders_changed_.push_back(node->group);
+  }
+  touched_.clear();
+  return holders_changed_;
+}
+
+// The least of the path; kNever: no bound.
+TimeNs IoQueue::hold_bound(const GroupNode& node) const {
+  TimeNs bound = kNever;
+  for (const GroupNode* above = &node; above != nullptr; above = limited_above(*above)) {
+    const DeviceRules& rules = above->gate.rules();
+    if (rules.max_hold_ms == 0 || rules.dry_run) continue;
+    constexpr std::uint64_t kMostMs = kNever / kMillisecondNs;
+    if (rules.max_hold_ms < kMostMs) {
+      bound = std::min(bound, static_cast<TimeNs>(rules.max_hold_ms) * kMillisecondNs);
+    }
+  }
+  return bound;
+}
+
+// No sooner than then can the first one of a queue have been held for too long. Where the path is
+// open nobody is held, and a look each millisecond is enough.
+TimeNs IoQueue::overdue_at(GroupNode::Side& side) {
+  const TimeNs bound = hold_bound(side.node());
+  if (bound == kNever) return kNever;
+  const LastToOpen last = settle(side);
+  const TimeNs left = bound - (side.held_ns - side.waiting.front().held_before_ns);
+  const TimeNs soonest = last.at > now_ ? 0 : kMillisecondNs;
+  return now_ + std::max(left, soonest);
+}
+
+void IoQueue::watch(GroupNode::Side& side) {
+  const TimeNs at = overdue_at(side);
+  if (side.overdue.armed()) {
+    overdue_.update(side.overdue, at);
+  } else {
+    overdue_.insert(side.overdue, at);
+  }
+}
+
+QueuedIo* IoQueue::overdue(TimeNs now) {
+  advance(now);
+  while (overdue_.earliest() <= now_) {
+    GroupNode::Side& side = overdue_.top().node().side(overdue_.top().direction());
+    const TimeNs at = overdue_at(side);
+    if (at <= now_) return &side.waiting.front();
+    overdue_.update(side.overdue, at);
+  }
+  return nullptr;
 }
 
 // ---- gates -------------------------------------------------------------------------------------
@@ -284,7 +424,7 @@ bool IoQueue::has_ready(GroupNode& node, Direction direction) const {
 void IoQueue::open(GroupNode& node, Direction direction) {
   GroupNode::Side& side = node.side(direction);
   side.closed = false;
-  if (side.deadline.armed()) deadlines_.erase(side.deadline);
+  if (side.deadline.armed()) disarm(side.deadline);
   plug(node, direction);
 }
 
@@ -310,11 +450,7 @@ void IoQueue::rearm(GroupNode* node, Direction direction) {
   GroupNode::Deadlines::Hook& hook = node->side(direction).deadline;
   const bool wanted = has_ready(*node, direction);
   if (wanted == hook.armed()) return;
-  if (wanted) {
-    deadlines_.insert(hook, path_opens_at(*node, direction));
-  } else {
-    deadlines_.erase(hook);
-  }
+  wanted ? arm(hook) : disarm(hook);
 }
 
 // ---- groups and rules --------------------------------------------------------------------------
@@ -330,6 +466,7 @@ IoQueue::IoQueue(DeviceNumber device, Hierarchy hierarchy, GroupMap& groups,
       scheduler_(make_scheduler(sharing.weighted)) {}
 
 IoQueue::~IoQueue() {
+  waiting_sides_.clear();
   for (auto& [group, node] : nodes_) {
     for (GroupNode::Side& side : node->sides) side.waiting.clear();
     node->at_device.clear();
@@ -343,6 +480,7 @@ GroupNode& IoQueue::node_of(GroupId group) {
   auto node = std::make_unique<GroupNode>(group, parent, groups_.stats(group).meet(device_));
   place(*node);
   deadlines_.reserve(kDirections * (nodes_.size() + 1));
+  touched_.reserve(nodes_.size() + 1);
   return *(nodes_[group] = std::move(node));
 }
 
@@ -418,21 +556,63 @@ void IoQueue::set_rules(GroupId group, const DeviceRules& rules, Levels levels, 
   settle_passing();
   if (rules.empty() && nodes_.find(group) == nodes_.end()) return;
   GroupNode& node = node_of(group);
+  settle_all();
+  const DeviceRules old = node.gate.rules();
   const std::array before{node.gate.opens_at(Direction::kRead),
                           node.gate.opens_at(Direction::kWrite)};
   node.gate.set_rules(rules, levels, now_);
+  count_rules(old, rules);
   bool earlier = false;
   for (const Direction direction : {Direction::kRead, Direction::kWrite}) {
     follow_gate(node, direction);
     earlier |= node.gate.opens_at(direction) < before[static_cast<std::size_t>(direction)];
   }
   if (earlier) replan();
+  if (nodes_with_bound_ == 0 && overdue_.empty()) return;
+  for (GroupNode::Side& side : waiting_sides_) watch(side);
+}
+
+void IoQueue::count_rules(const DeviceRules& before, const DeviceRules& after) {
+  nodes_with_rules_ = nodes_with_rules_ - !before.empty() + !after.empty();
+  nodes_with_bound_ = nodes_with_bound_ - (before.max_hold_ms != 0) + (after.max_hold_ms != 0);
+  if (nodes_with_bound_ != 0) overdue_.reserve(kDirections * nodes_.size());
+}
+
+ThrottleReport IoQueue::throttle_report(GroupId group, TimeNs now) {
+  const auto found = nodes_.find(group);
+  if (found == nodes_.end()) return {};
+  now_ = std::max(now_, now);
+  std::array<bool, kDirections> holds{};
+  for (GroupNode::Side& side : waiting_sides_) {
+    const LastToOpen last = settle(side);
+    if (last.node == found->second.get() && last.at > now_) {
+      holds[static_cast<std::size_t>(side.direction())] = true;
+    }
+  }
+  ThrottleReport report = found->second->gate.report(holds, now_);
+  report.changes = found->second->holding_changes;
+  return report;
+}
+
+void IoQueue::reset_throttle_report(GroupId group) {
+  if (const auto found = nodes_.find(group); found != nodes_.end()) {
+    settle_all();
+    found->second->gate.reset_report();
+  }
+}
+
+std::optional<TokenStatus> IoQueue::token_status(GroupId group, TimeNs now) {
+  const auto found = nodes_.find(group);
+  if (found == nodes_.end()) return std::nullopt;
+  now_ = std::max(now_, now);
+  return found->second->gate.token_status(now_);
 }
 
 void IoQueue::group_removed(GroupId group, GroupId parent, TimeNs now) {
   advance(now);
   settle_passing();
   device_time_.advance(now_);
+  if (nodes_with_rules_ != 0) settle_all();
   if (groups_.stats(group).find(device_) == nullptr) return;
   stats::DeviceStats& left = groups_.stats(group).meet(device_);
   stats::DeviceStats& heir = groups_.stats(parent).meet(device_);
@@ -448,6 +628,8 @@ void IoQueue::group_removed(GroupId group, GroupId parent, TimeNs now) {
   scheduler_->remove(*node.place);
   note_busy(node);
   note_busy(*node.parent);
+  count_rules(node.gate.rules(), {});
+  std::erase(touched_, &node);
   nodes_.erase(found);
 }
 
@@ -457,20 +639,27 @@ void IoQueue::move_requests(GroupNode& node, GroupNode& heir) {
       io.node = &heir;
       io.group = heir.group;
       heir.stats.counters.enter_queue(io.op);
+      // Held anew: a queue stays in the order in which its requests become overdue.
+      io.held_before_ns = heir.side(direction_of(io.op)).held_ns;
     }
     to.splice(to.end(), from);
   };
   move(node.at_device, heir.at_device);
   for (const Direction direction : {Direction::kRead, Direction::kWrite}) {
     GroupNode::Side& side = node.side(direction);
+    GroupNode::Side& to = heir.side(direction);
     IoList moving;
     moving.swap(side.waiting);
     publish_head(node, direction);
-    if (side.deadline.armed()) deadlines_.erase(side.deadline);
-    IoList& waiting = heir.side(direction).waiting;
-    const bool was_empty = waiting.empty();
-    move(moving, waiting);
-    if (was_empty && !waiting.empty()) first_in(heir, direction);
+    if (side.deadline.armed()) disarm(side.deadline);
+    if (side.overdue.armed()) overdue_.erase(side.overdue);
+    if (side.link.is_linked()) waiting_sides_.erase(waiting_sides_.iterator_to(side));
+    const bool was_empty = to.waiting.empty();
+    if (was_empty) to.settled_ns = now_;
+    move(moving, to.waiting);
+    if (!was_empty || to.waiting.empty()) continue;
+    waiting_sides_.push_back(to);
+    first_in(heir, direction);
   }
 }
 

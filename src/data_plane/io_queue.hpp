@@ -11,10 +11,12 @@
 #include <optional>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "bfq_weights/depth.hpp"
 #include "bfq_weights/scheduler.hpp"
 #include "blkio/device_rules.hpp"
+#include "blkio/throttle_report.hpp"
 #include "blkio/types.hpp"
 #include "group_map.hpp"
 #include "stats/device_time.hpp"
@@ -47,6 +49,7 @@ struct QueuedIo {
   std::uint64_t bytes = 0;
   TimeNs arrived_ns = 0;
   TimeNs dispatched_ns = 0;
+  TimeNs held_before_ns = 0;  ///< how long the queue it waits in had been held when it joined
   GroupNode* node = nullptr;  ///< while it waits or is at the device
   boost::intrusive::list_member_hook<> link;
   GroupId group = GroupId::kRoot;  ///< who pays; the parent once the group is gone
@@ -63,11 +66,19 @@ struct GroupNode {
 
   /// What there is of it per direction.
   struct Side {
-    Side(GroupNode& node, Direction direction) : deadline(node, direction) {}
-    IoList waiting;            ///< of the group's own tasks
-    Deadlines::Hook deadline;  ///< armed: the gate is closed and something behind it could go
-    bool closed = false;       ///< as the scheduler was told; may be out of date while nobody waits
-    bool held = false;         ///< somebody waited until it opened
+    Side(GroupNode& node, Direction direction)
+        : deadline(node, direction), overdue(node, direction) {}
+    GroupNode& node() const { return deadline.node(); }
+    Direction direction() const { return deadline.direction(); }
+
+    IoList waiting;                             ///< of the group's own tasks
+    boost::intrusive::list_member_hook<> link;  ///< linked: something waits
+    Deadlines::Hook deadline;     ///< armed: the gate is closed and something behind it could go
+    Deadlines::Hook overdue;      ///< armed: the first one's time to be held is bounded
+    GroupNode* holder = nullptr;  ///< while the deadline is armed: who has made it so late
+    TimeNs held_ns = 0;           ///< how long limits have held whoever was first
+    TimeNs settled_ns = 0;        ///< up to here that has been counted
+    bool closed = false;  ///< as the scheduler was told; may be out of date while nobody waits
   };
 
   GroupNode(GroupId id, GroupNode* parent_node, stats::DeviceStats& counted)
@@ -83,7 +94,19 @@ struct GroupNode {
   IoList at_device;
   bool busy = false;      ///< something of its own waits or is at the device
   bool competes = false;  ///< something of its own waits behind its own open gate
+
+  // Whether its limits hold somebody: queues, its own and below, that wait for its gate last.
+  std::uint64_t holding_changes = 0;
+  std::uint32_t holds = 0;
+  bool holding = false;  ///< as was told
+  bool touched = false;  ///< holds is to be looked at
 };
+
+using WaitingSides = boost::intrusive::list<
+    GroupNode::Side,
+    boost::intrusive::member_hook<GroupNode::Side, boost::intrusive::list_member_hook<>,
+                                  &GroupNode::Side::link>,
+    boost::intrusive::constant_time_size<false>>;
 
 /// The queue in front of one device.
 ///
@@ -115,6 +138,11 @@ class IoQueue {
   void set_rules(GroupId group, const DeviceRules& rules, Levels levels, TimeNs now);
   /// One limit of the set; nullopt removes it, 0 lets nothing pass.
   void set_limit(GroupId group, Limit limit, std::optional<std::uint64_t> per_second, TimeNs now);
+  /// What the group's limits have done so far, and whom they hold now. O(groups that wait).
+  ThrottleReport throttle_report(GroupId group, TimeNs now);
+  void reset_throttle_report(GroupId group);
+  /// nullopt if the group has no tokens that bind.
+  std::optional<TokenStatus> token_status(GroupId group, TimeNs now);
   /// The group's weights in the map are others than before. The group lives.
   void weights_changed(GroupId group, TimeNs now);
   /// From now on by weight, or in turns.
@@ -136,9 +164,16 @@ class IoQueue {
   /// A waiting request leaves, uncharged. False if it does not wait here (any more).
   bool cancel(QueuedIo& io, TimeNs now);
 
-  /// When next() may have something again; kNever if no request waits for a limit to open, nor for
-  /// somebody else's absence to end.
+  /// A waiting request that limits have held for longer than the rules of its path allow; cancel()
+  /// it before asking again. nullptr: none.
+  QueuedIo* overdue(TimeNs now);
+
+  /// When next() or overdue() may have something again; kNever if no request waits for a limit to
+  /// open, nor for somebody else's absence to end.
   TimeNs deadline();
+  /// The groups whose limits have begun to hold somebody, or hold nobody any more, since the last
+  /// call. Costs nothing while nobody is held; to be asked after deadline().
+  const std::vector<GroupId>& holders_changed();
   /// How many wait.
   std::size_t waiting() const { return waiting_; }
   /// Calls f(QueuedIo&) for each that waits, in no particular order; f may cancel the one it is
@@ -154,6 +189,12 @@ class IoQueue {
   GroupNode& living_node(GroupId group);
   GroupNode* limited_above(const GroupNode& node) const;
   TimeNs path_opens_at(const GroupNode& node, Direction direction) const;
+  /// The gate of a path that opens last, and when.
+  struct LastToOpen {
+    GroupNode* node = nullptr;  ///< nullptr: no limits
+    TimeNs at = kLongAgo;
+  };
+  LastToOpen last_to_open(GroupNode& node, Direction direction) const;
   bool has_ready(GroupNode& node, Direction direction) const;
 
   void place(GroupNode& node);
@@ -163,6 +204,7 @@ class IoQueue {
 
   void advance(TimeNs now);
   void enqueue(GroupNode& node, QueuedIo& io);
+  void dequeue(GroupNode& node, QueuedIo& io);
   void first_in(GroupNode& node, Direction direction);
   void settle_passing();
   void dispatch(GroupNode& node, QueuedIo& io);
@@ -174,6 +216,16 @@ class IoQueue {
   void follow_gate(GroupNode& node, Direction direction);
   void rearm(GroupNode* node, Direction direction);
   void replan();
+  void arm(GroupNode::Deadlines::Hook& hook);
+  void disarm(GroupNode::Deadlines::Hook& hook);
+  void note_holder(GroupNode::Side& side, GroupNode* holder);
+  void touch(GroupNode& node);
+  LastToOpen settle(GroupNode::Side& side, const QueuedIo* leaving = nullptr);
+  void settle_all();
+  void count_rules(const DeviceRules& before, const DeviceRules& after);
+  TimeNs hold_bound(const GroupNode& node) const;
+  TimeNs overdue_at(GroupNode::Side& side);
+  void watch(GroupNode::Side& side);
   void note_competing(GroupNode& node);
   void count_passed(GroupNode& node);
   void move_requests(GroupNode& node, GroupNode& heir);
@@ -192,6 +244,12 @@ class IoQueue {
   bfq_weights::Depth depth_;
   std::unique_ptr<bfq_weights::Scheduler> scheduler_;
   GroupNode::Deadlines deadlines_;
+  GroupNode::Deadlines overdue_;
+  WaitingSides waiting_sides_;
+  std::size_t nodes_with_rules_ = 0;
+  std::size_t nodes_with_bound_ = 0;  ///< of them, those with a max_hold_ms
+  std::vector<GroupNode*> touched_;
+  std::vector<GroupId> holders_changed_;
   stats::DeviceTime device_time_;
   std::unordered_map<GroupId, std::unique_ptr<GroupNode>> nodes_;
 };

@@ -61,6 +61,26 @@ void check_throttle_value(std::string_view value, Limit limit) {
   require(again && again.value() == rate, "a limit shown and written back is the same limit");
 }
 
+void check_rule_number(std::string_view value) {
+  constexpr std::uint64_t kMax = 1'000'000;
+  const auto number = parse_rule_number(value, kMax);
+  if (!number) return require(number.error().number == EINVAL, "a malformed number is EINVAL");
+  require(number.value() <= kMax, "a number keeps its bound");
+  require(scan_u64(value) == number.value(), "a strict number is what the kernel would scan");
+  const auto again = parse_rule_number(fmt::format("{}\n", number.value()), kMax);
+  require(again && again.value() == number.value(), "a number shown and written back is the same");
+}
+
+void check_token_refill(std::string_view value) {
+  constexpr std::uint64_t kMax = 1'000'000;
+  const auto refill = parse_token_refill(value, kMax);
+  if (!refill) return require(refill.error().number == EINVAL, "a malformed refill is EINVAL");
+  require(refill.value().tokens <= kMax, "a refill keeps its bound");
+  require(refill.value().period_ms > 0, "a period lasts");
+  const auto again = parse_token_refill(to_text(refill.value()), kMax);
+  require(again && again.value() == refill.value(), "a refill shown and written back is the same");
+}
+
 void check_device_rule(std::string_view text) {
   const auto rule = parse_device_rule(text);
   if (!rule) return require(rule.error().number == EINVAL, "a malformed rule is EINVAL");
@@ -76,6 +96,8 @@ void check_device_rule(std::string_view text) {
        {Limit::kReadBps, Limit::kWriteBps, Limit::kReadIops, Limit::kWriteIops}) {
     check_throttle_value(value, limit);
   }
+  check_rule_number(value);
+  check_token_refill(value);
 }
 
 void check_weights(std::string_view text) {

@@ -3,6 +3,8 @@
 // I/O: 5 direct reads of 4 KiB and 2 direct writes of 8 KiB on 7:0, then a read of 4 KiB on 7:1.
 // The documented ones are those of Documentation/admin-guide/cgroup-v1/blkio-controller.rst.
 #include <catch2/catch.hpp>
+#include <string>
+#include <vector>
 
 #include "unit/cgroupfs/cgroup_fixture.hpp"
 
@@ -247,4 +249,57 @@ TEST_CASE_METHOD(DocCgroup, "documented dialect: the root's own files") {
   CHECK(read(kRoot, "cgroup.sane_behavior") == "1\n");
   CHECK(read(kRoot, "blkio.weight") == "100\n");
   CHECK(read(kRoot, "blkio.weight_device") == "dev     weight\n");
+}
+
+TEST_CASE_METHOD(DocCgroup, "documented dialect: rules the kernel does not have") {
+  struct Row {
+    const char* file;
+    const char* written;
+    const char* shown;
+  };
+  const GroupId group = GENERATE(true, false) ? kRoot : mkdir("a");
+  controller.add_device({8, 16}, true);
+  // In an order in which each finds what it needs.
+  const std::vector<Row> rows{
+      {"blkio.throttle.total_bps_device", "8:16  1048576\n", "8:16 1048576\n"},
+      {"blkio.throttle.total_bps_max_device", "8:16 10485760\n", "8:16 10485760\n"},
+      {"blkio.throttle.total_bps_max_length_device", "8:16 60\n", "8:16 60\n"},
+      {"blkio.throttle.write_iops_device", "8:16 100\n", "8:16 100\n"},
+      {"blkio.throttle.write_iops_max_device", "8:16 2000\n", "8:16 2000\n"},
+      {"blkio.throttle.write_iops_max_length_device", "8:16 1\n", ""},  // as it is without a rule
+      {"blkio.throttle.iops_size_device", "8:16 16384\n", "8:16 16384\n"},
+      {"blkio.throttle.max_hold_device", "8:16 30000\n", "8:16 30000\n"},
+      {"blkio.throttle.dry_run_device", "8:16 1\n", "8:16 1\n"},
+      {"blkio.tokens.max_device", "8:16 60000\n", "8:16 60000\n"},
+      {"blkio.tokens.refill_device", "8:16 5000/s@0050ms\n", "8:16 5000/s@50ms\n"},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(group, row.file);
+    CHECK(read(group, row.file).empty());
+    CHECK(write(group, row.file, row.written) == 0);
+    CHECK(read(group, row.file) == row.shown);
+  }
+}
+
+TEST_CASE_METHOD(DocCgroup, "documented dialect: what limits and tokens did") {
+  const GroupId a = mkdir("a");
+  for (const char* name : {"total_iops", "write_iops", "read_bps", "write_bps"}) {
+    REQUIRE(write(a, "blkio.throttle." + std::string(name) + "_device", "7:0 1000") == 0);
+  }
+  REQUIRE(write(a, "blkio.throttle.read_iops_device", "7:1 1000") == 0);
+  REQUIRE(write(a, "blkio.tokens.max_device", "7:0 60000") == 0);
+  REQUIRE(write(a, "blkio.tokens.refill_device", "7:0 2000") == 0);
+  ThrottleReport report;
+  report.of(Limit::kReadBps) = {118, 5'120'931'127, true};
+  controller.set_report(a, kA, report);
+  controller.set_token_status(a, kA, {60412, 1998, -1, {2000, 1000, false}, 60000});
+  CHECK(read(a, "blkio.throttle.stat") ==
+        "7:1 read_iops delayed=0 held_ns=0 binding=0\n"
+        "7:0 read_bps delayed=118 held_ns=5120931127 binding=1\n"
+        "7:0 write_bps delayed=0 held_ns=0 binding=0\n"
+        "7:0 write_iops delayed=0 held_ns=0 binding=0\n"
+        "7:0 total_iops delayed=0 held_ns=0 binding=0\n"
+        "7:0 tokens delayed=0 held_ns=0 binding=0\n");
+  CHECK(read(a, "blkio.tokens.status") ==
+        "7:0 io_count=60412 io_rate=1998 io_tokens=-1 token_refill=2000 token_max=60000\n");
 }

@@ -16,6 +16,7 @@ a mount, a process or a busy loop device behind. What a killed test left is swep
 
 A script exits 0 (passed), 1 (failed) or 77 (could not run here, with the reason).
 """
+import contextlib
 import glob
 import json
 import os
@@ -31,13 +32,22 @@ from checks import (SOURCE, Late, Skip, binary, check, check_duration,  # noqa: 
                     sanitizer_reports)
 from groups import Group
 from jobs import Job, children, die_on_sigterm_of_parent  # noqa: F401
-from machine import detach_loops, mounts_below, processes_naming, sweep
+from machine import (detach_loops, kernel_complaints, mounts_below, offer_fuse_over_io_uring,  # noqa: F401
+                     processes_naming, sweep)
 
 KIB = 1 << 10
 MIB = 1 << 20
 SKIPPED = 77
 PREFIX = "blkio-test."
 ON_KERNEL = os.environ.get("BLKIO_TEST_TARGET") == "kernel"
+
+
+@contextlib.contextmanager
+def no_kernel_complaints():
+    before = len(kernel_complaints())
+    yield
+    new = kernel_complaints()[before:]
+    check(not new, f"the kernel complains: {new}")
 
 
 class Device:
@@ -147,6 +157,9 @@ class Blkio(Group):
         super().__init__(self.mount)
         self.log = scratch.path(f"{name}.log")
         words = [device.option for device in devices] + [f"devdir={self.devdir}", *options]
+        words += os.environ.get("BLKIO_TEST_OPTIONS", "").split()
+        if "transport=uring" in words:
+            offer_fuse_over_io_uring()
         self.command = [binary("blkio"), *(["-f"] if foreground else []), self.mount,
                         "-o", ",".join(words)]
         self.process = None
@@ -181,7 +194,23 @@ class Blkio(Group):
 
     def worker(self):
         """Its process id."""
-        return json.loads(run(binary("blkioctl"), "-m", self.mount, "status", "--json"))["worker_pid"]
+        return self.ctl_json("status")["worker_pid"]
+
+    def ctl(self, *words):
+        """What blkioctl prints."""
+        return run(binary("blkioctl"), "-m", self.mount, *words)
+
+    def ctl_json(self, *words):
+        return json.loads(self.ctl(*words, "--json"))
+
+    def kill(self):
+        """Holder and worker at once, as a machine short of memory may do."""
+        status = self.ctl_json("status")
+        pids = [status["holder_pid"], status["worker_pid"]]
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        self.process.wait(10)
+        eventually(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids), 5, "it is gone")
 
     def stop(self, seconds=10):
         """SIGTERM and wait; returns complaints in words."""

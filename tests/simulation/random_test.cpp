@@ -33,7 +33,8 @@ Options random_world(std::uint64_t seed) {
 /// Does something to the world, as a user, a client or an administrator might.
 class Mischief {
  public:
-  explicit Mischief(Simulator& world, bool weighted = false) : world_(world), weighted_(weighted) {}
+  Mischief(Simulator& world, bool weighted, bool bounds)
+      : world_(world), weighted_(weighted), bounds_(bounds) {}
 
   void act() {
     if (weighted_) change_sharing();
@@ -47,7 +48,7 @@ class Mischief {
       case 2:
       case 3:
       case 4:
-        set_some_limit();
+        set_some_rule();
         break;
       case 5:
       case 6:
@@ -64,9 +65,8 @@ class Mischief {
   void calm_down() {
     for (Client* client : clients_) world_.stop(*client);
     for (const GroupId group : world_.groups()) {
-      for (int i = 0; i < kLimits; ++i) {
-        world_.set_limit(group, static_cast<Limit>(i), std::nullopt);
-      }
+      check_report(group);
+      world_.set_rules(group, {});
     }
   }
 
@@ -93,21 +93,69 @@ class Mischief {
     if (group != GroupId::kRoot && !world_.has_children(group)) world_.remove_group(group);
   }
 
-  void set_some_limit() {
-    const auto limit = static_cast<Limit>(world_.below(kLimits));
-    const bool bytes = counts_bytes(limit);
-    std::optional<std::uint64_t> rate;
-    switch (world_.below(8)) {
+  void set_some_rule() {
+    const GroupId group = some_group();
+    check_report(group);
+    DeviceRules rules = world_.rules(group);
+    switch (world_.below(12)) {
       case 0:
+        rules.max_hold_ms = bounds_ ? world_.below(3) * world_.below(40) : 0;
+        break;
       case 1:
+        rules.iops_size = world_.below(3) * 512 * world_.below(40);
         break;
       case 2:
-        rate = 0;
+        rules.qemu_strict = !rules.qemu_strict;
+        break;
+      case 3:
+        rules.dry_run = world_.below(4) == 0;
+        break;
+      case 4:
+      case 5:
+        set_some_tokens(rules.tokens);
         break;
       default:
-        rate = (bytes ? 65536 : 1) * (1 + world_.below(2000));
+        set_some_limit(rules);
     }
-    world_.set_limit(some_group(), limit, rate);
+    world_.set_rules(group, rules, world_.below(8) == 0 ? Levels::kReset : Levels::kKept);
+  }
+
+  void set_some_tokens(TokenRule& tokens) {
+    if (world_.below(4) == 0) {
+      tokens = {};
+      return;
+    }
+    if (!tokens.max || world_.below(2) == 0) tokens.max = 1 + world_.below(200);
+    if (tokens.refill && world_.below(2) == 0) return;
+    tokens.refill = TokenRefill{1 + world_.below(2000), 1 + static_cast<unsigned>(world_.below(50)),
+                                world_.below(2) == 0};
+  }
+
+  void set_some_limit(DeviceRules& rules) {
+    const auto limit = static_cast<Limit>(world_.below(kLimits));
+    const std::uint64_t unit = counts_bytes(limit) ? 65536 : 1;
+    RateRule& rule = rules.of(limit);
+    rule = {};
+    const auto kind = world_.below(8);
+    if (kind < 2) return;
+    rule.per_second = kind == 2 ? 0 : unit * (1 + world_.below(2000));
+    if (world_.below(2) == 0) return;
+    rule.burst_per_second = *rule.per_second + unit * world_.below(5000);
+    rule.burst_seconds = 1 + world_.below(3);
+  }
+
+  void check_report(GroupId group) {
+    const ThrottleReport report = world_.throttle_report(group);
+    std::uint64_t delayed = report.tokens.delayed;
+    bool binding = report.tokens.binding;
+    for (const LimitReport& limit : report.limits) {
+      delayed += limit.delayed;
+      binding |= limit.binding;
+    }
+    std::uint64_t issued = 0;
+    for (const Client* client : clients_) issued += client->issued;
+    REQUIRE(delayed <= issued);
+    if (binding && !world_.rules(group).dry_run) REQUIRE(world_.waiting() != 0);
   }
 
   void start_some() {
@@ -126,6 +174,7 @@ class Mischief {
 
   Simulator& world_;
   bool weighted_;
+  bool bounds_;  ///< some requests fail after max_hold_ms
   std::vector<Client*> clients_;
 };
 
@@ -138,7 +187,7 @@ std::uint64_t run_worlds(std::uint64_t seeds, bool weighted) {
     options.sharing.weighted = weighted;
     if (seed % 3 == 0) options.sharing.depth = 1 + static_cast<unsigned>(seed % 8);
     Simulator world(options);
-    Mischief mischief(world, weighted);
+    Mischief mischief(world, weighted, seed % 2 == 0);
     for (int act = 0; act < 120; ++act) {
       world.run_until(world.now() + static_cast<TimeNs>(world.below(4'000'000)));
       mischief.act();

@@ -66,9 +66,16 @@ void Simulator::remove_group(GroupId group) {
 }
 
 void Simulator::set_limit(GroupId group, Limit limit, std::optional<std::uint64_t> per_second) {
+  DeviceRules changed = rules(group);
+  changed.of(limit).per_second = per_second;
+  set_rules(group, changed);
+}
+
+void Simulator::set_rules(GroupId group, const DeviceRules& rules, Levels levels) {
   queue_.meet(group);
-  queue_.set_limit(group, limit, per_second, now_);
-  auditor_.limit_set(group, limit, per_second, now_);
+  queue_.set_rules(group, rules, levels, now_);
+  auditor_.rules_set(group, rules, levels, now_);
+  groups_.at(group).rules = rules;
   pump();
 }
 
@@ -130,15 +137,18 @@ void Simulator::cancel_one() {
     if (below(++seen) == 0) victim = &io;
   });
   if (victim == nullptr) return;
-  if (!queue_.cancel(*victim, now_))
-    throw std::logic_error("a waiting request cannot be cancelled");
-  auditor_.cancelled(*victim, now_);
-  auto& request = static_cast<Request&>(*victim);
+  cancel(*victim);
+  pump();
+}
+
+void Simulator::cancel(data_plane::QueuedIo& io) {
+  if (!queue_.cancel(io, now_)) throw std::logic_error("a waiting request cannot be cancelled");
+  auditor_.cancelled(io, now_);
+  auto& request = static_cast<Request&>(io);
   request.finished = true;
   ++request.client->cancelled;
   free_.push_back(&request);
   issue_again(*request.client);
-  pump();
 }
 
 // ---- the engine --------------------------------------------------------------------------------
@@ -158,6 +168,12 @@ std::size_t Simulator::pump() {
     const auto service = between(options_.disk.service_least_ns, options_.disk.service_most_ns);
     schedule(now_ + static_cast<TimeNs>(service), [this, &request] { complete(request); });
   }
+  while (data_plane::QueuedIo* io = queue_.overdue(now_)) {
+    auditor_.overdue(*io, queue_, now_);
+    ++static_cast<Request*>(io)->client->overdue;
+    cancel(*io);
+    ++went;
+  }
   arm();
   return went;
 }
@@ -169,6 +185,7 @@ void Simulator::arm() {
   armed_ = deadline;
   const std::uint64_t number = ++armed_number_;
   if (deadline == kNever) return;
+  ++arms_;
   const auto late = between(options_.lateness.least_ns, options_.lateness.most_ns);
   schedule(deadline + static_cast<TimeNs>(late), [this, number] {
     if (number != armed_number_) return;

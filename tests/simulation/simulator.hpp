@@ -57,7 +57,8 @@ struct Workload {
 struct Client {
   Workload workload;
   std::uint64_t issued = 0;
-  std::uint64_t cancelled = 0;
+  std::uint64_t cancelled = 0;  ///< those that were held for too long among them
+  std::uint64_t overdue = 0;
   std::vector<TimeNs> completed;     ///< when, in order
   std::vector<TimeNs> latencies_ns;  ///< arrival to completion
   bool stopped = false;
@@ -78,6 +79,9 @@ class Simulator {
   /// Childless. Its clients go on in its parent.
   void remove_group(GroupId group);
   void set_limit(GroupId group, Limit limit, std::optional<std::uint64_t> per_second);
+  void set_rules(GroupId group, const DeviceRules& rules, Levels levels = Levels::kKept);
+  const DeviceRules& rules(GroupId group) const { return groups_.at(group).rules; }
+  ThrottleReport throttle_report(GroupId group) { return queue_.throttle_report(group, now_); }
 
   void set_weights(GroupId group, std::uint32_t weight, std::uint32_t leaf_weight);
   /// By weight from now on, or in turns.
@@ -98,6 +102,8 @@ class Simulator {
   void audit_statistics();
   const Auditor& auditor() const { return auditor_; }
   std::size_t waiting() const { return queue_.waiting(); }
+  /// How often the timer has been set to another time.
+  std::uint64_t arms() const { return arms_; }
   const std::vector<GroupId>& groups() const { return order_; }
   GroupId parent(GroupId group) const { return groups_.at(group).parent; }
   bool has_children(GroupId group) const;
@@ -107,12 +113,14 @@ class Simulator {
   struct Group {
     GroupId parent = GroupId::kRoot;
     std::unique_ptr<stats::GroupStats> stats;
+    DeviceRules rules;
   };
 
   void schedule(TimeNs when, std::function<void()> f);
   void issue(Client& client);
   void issue_again(Client& client);
   void complete(Request& request);
+  void cancel(data_plane::QueuedIo& io);
   std::size_t pump();
   void arm();
   TimeNs after_stall(TimeNs when) const;
@@ -138,6 +146,7 @@ class Simulator {
   std::size_t at_disk_ = 0;
   TimeNs armed_ = kNever;
   std::uint64_t armed_number_ = 0;
+  std::uint64_t arms_ = 0;
 };
 
 }  // namespace blkio::simulation

@@ -3,7 +3,7 @@
 and the manual has no others.
 
 From the help: what starts a line of it, -x, --long and key=, and the names under "Subcommands:", whose
-own --help is read too. From the manual: the tags of its .TP entries.
+own --help is read too, and that of theirs. From the manual: the tags of its .TP entries.
 """
 import os
 import re
@@ -37,7 +37,11 @@ def in_help(program):
     text = help_text(program)
     commands = subcommands(text)
     words = set(commands)
-    for page in [text] + [help_text(program, command) for command in commands]:
+    pages = [text]
+    for command in commands:
+        pages.append(help_text(program, command))
+        pages += [help_text(program, command, inner) for inner in subcommands(pages[-1])]
+    for page in pages:
         for line in page.splitlines():
             if re.match(r"\s{1,4}(-|[a-z_]+=)", line):
                 words |= words_of(re.split(r"\s{2,}", line.strip())[0])

@@ -31,6 +31,12 @@ class FakeController final : public Controller {
     meet_device(group, device);
     scalars_[{group, device, scalar}] += n;
   }
+  void set_report(GroupId group, DeviceNumber device, const ThrottleReport& report) {
+    reports_[{group, device}] = report;
+  }
+  void set_token_status(GroupId group, DeviceNumber device, const TokenStatus& status) {
+    token_status_[{group, device}] = status;
+  }
 
   // --- what a test asks
   std::optional<std::uint64_t> limit(GroupId group, DeviceNumber device, Limit limit) const {
@@ -44,6 +50,8 @@ class FakeController final : public Controller {
   const Weights& leaf_weights(GroupId group) { return weights_[group].second; }
   /// Calls of set_rules, refused writes not among them.
   int limits_set() const { return limits_set_; }
+  /// Of the last of them.
+  Levels levels() const { return levels_; }
   bool knows(GroupId group) const { return parents_.contains(group); }
   bool was_reset(GroupId group) const { return reset_.contains(group); }
 
@@ -76,9 +84,20 @@ class FakeController final : public Controller {
     }
   }
   void start_throttle_counters(DeviceNumber device) override { started_.insert(device); }
-  void set_rules(GroupId group, DeviceNumber device, const DeviceRules& rules, Levels) override {
+  void set_rules(GroupId group, DeviceNumber device, const DeviceRules& rules,
+                 Levels levels) override {
     ++limits_set_;
+    levels_ = levels;
     rules_[{group, device}] = rules;
+  }
+  ThrottleReport throttle_report(GroupId group, DeviceNumber device) const override {
+    const auto found = reports_.find({group, device});
+    return found == reports_.end() ? ThrottleReport{} : found->second;
+  }
+  std::optional<TokenStatus> token_status(GroupId group, DeviceNumber device) const override {
+    const auto found = token_status_.find({group, device});
+    if (found == token_status_.end()) return std::nullopt;
+    return found->second;
   }
 
   void set_weights(GroupId group, const Weights& weights, const Weights& leaf_weights) override {
@@ -144,7 +163,10 @@ class FakeController final : public Controller {
   std::map<GroupId, std::vector<DeviceNumber>> met_;
   std::set<DeviceNumber> started_;
   std::map<std::pair<GroupId, DeviceNumber>, DeviceRules> rules_;
+  std::map<std::pair<GroupId, DeviceNumber>, ThrottleReport> reports_;
+  std::map<std::pair<GroupId, DeviceNumber>, TokenStatus> token_status_;
   int limits_set_ = 0;
+  Levels levels_ = Levels::kKept;
   Counts counts_;
   Counts inherited_;
   std::map<std::tuple<GroupId, DeviceNumber, Scalar>, std::uint64_t> scalars_;

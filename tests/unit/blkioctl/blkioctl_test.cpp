@@ -77,6 +77,14 @@ TEST_CASE("blkioctl: groups are paths below the mount") {
   CHECK(group_path("/m", "/a/../../etc").error().number == EINVAL);
 }
 
+TEST_CASE("blkioctl: groups as the daemon knows them") {
+  CHECK(group_name("").value() == "/");
+  CHECK(group_name("/").value() == "/");
+  CHECK(group_name("a//b/").value() == "/a/b");
+  CHECK(group_name("./a").value() == "/a");
+  CHECK(group_name("a/../b").error().number == EINVAL);
+}
+
 TEST_CASE("blkioctl: files are read whole and written in one piece") {
   const Scratch scratch;
   const std::string long_text(10'000, 'x');

@@ -10,6 +10,7 @@
 
 #include <cstring>
 #include <initializer_list>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -97,14 +98,25 @@ class FuseClient {
     pollfd ready{kernel_end_, POLLIN, 0};
     return poll(&ready, 1, 0) == 1;
   }
+  /// Puts the notices before it aside.
   FuseReply receive() {
-    std::string message(256 * 1024, '\0');
-    const ssize_t size = ::recv(kernel_end_, message.data(), message.size(), MSG_DONTWAIT);
-    fuse_out_header header{};
-    if (size < static_cast<ssize_t>(sizeof header)) throw std::runtime_error("no FUSE reply");
-    std::memcpy(&header, message.data(), sizeof header);
-    return {-header.error,
-            message.substr(sizeof header, static_cast<std::size_t>(size) - sizeof header)};
+    for (;;) {
+      Message message = receive_message();
+      if (message.unique != 0) return std::move(message.reply);
+      notices_.push_back(std::move(message.reply));
+    }
+  }
+  /// What the daemon has told by itself; nullopt: nothing. `error` is the negative code.
+  std::optional<FuseReply> notice() {
+    if (notices_.empty()) {
+      if (!has_reply()) return std::nullopt;
+      Message message = receive_message();
+      if (message.unique != 0) throw std::runtime_error("a reply, not a notice");
+      return std::move(message.reply);
+    }
+    FuseReply first = std::move(notices_.front());
+    notices_.erase(notices_.begin());
+    return first;
   }
   FuseReply call(std::uint32_t opcode, std::uint64_t node,
                  std::initializer_list<std::string_view> parts = {}) {
@@ -203,10 +215,25 @@ class FuseClient {
  private:
   static constexpr std::string_view kNul{"\0", 1};
 
+  struct Message {
+    std::uint64_t unique = 0;  ///< 0: a notice
+    FuseReply reply;
+  };
+  Message receive_message() {
+    std::string message(256 * 1024, '\0');
+    const ssize_t size = ::recv(kernel_end_, message.data(), message.size(), MSG_DONTWAIT);
+    fuse_out_header header{};
+    if (size < static_cast<ssize_t>(sizeof header)) throw std::runtime_error("no FUSE reply");
+    std::memcpy(&header, message.data(), sizeof header);
+    const auto body_bytes = static_cast<std::size_t>(size) - sizeof header;
+    return {header.unique, {-header.error, message.substr(sizeof header, body_bytes)}};
+  }
+
   int kernel_end_ = -1;
   int daemon_end_ = -1;
   std::uint64_t unique_ = 0;
   cgroupfs::FuseSession* session_ = nullptr;
+  std::vector<FuseReply> notices_;
 };
 
 }  // namespace blkio::test

@@ -8,6 +8,7 @@
 #include <catch2/catch.hpp>
 #include <cerrno>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <memory>
 #include <string>
@@ -154,6 +155,81 @@ TEST_CASE_METHOD(Conversation, "FUSE: a file has news until it is read") {
   CHECK(poll_file() == kReady);
   CHECK(client.rmdir(kRootNode, "a").error == 0);
   CHECK(poll_file() == (kReady | POLLPRI | POLLERR));
+}
+
+TEST_CASE("FUSE: poll(2) waits for the news of a file") {
+  DocCgroup cgroup;
+  FuseClient client;
+  const auto session = FuseSession::open(client.daemon_end(), cgroup.services).value();
+  client.serve_by(*session);
+  REQUIRE(client.init().error == 0);
+  const GroupId group = cgroup.mkdir("a");
+  REQUIRE(cgroup.write(group, kReadBps, "7:0 100") == 0);
+  const std::uint64_t node = client.walk("a/blkio.throttle.stat");
+  const std::uint64_t handle = client.open(node, O_RDONLY).as<fuse_open_out>().fh;
+  const auto change = [&](std::uint64_t changes) {
+    ThrottleReport report;
+    report.changes = changes;
+    cgroup.controller.set_report(group, kA, report);
+    session->tell_news();
+  };
+  constexpr std::uint64_t kKernelHandle = 77;
+  const auto poll_file = [&](bool waits) {
+    fuse_poll_in in{};
+    in.fh = handle;
+    in.kh = kKernelHandle;
+    in.flags = waits ? FUSE_POLL_SCHEDULE_NOTIFY : 0;
+    const auto events = client.call(FUSE_POLL, node, {bytes_of(in)}).as<fuse_poll_out>().revents;
+    return (events & POLLPRI) != 0;
+  };
+  const auto was_woken = [&] {
+    const auto notice = client.notice();
+    if (!notice) return false;
+    fuse_notify_poll_wakeup_out out{};
+    REQUIRE(notice->body.size() == sizeof out);
+    std::memcpy(&out, notice->body.data(), sizeof out);
+    CHECK(-notice->error == FUSE_NOTIFY_POLL);
+    CHECK(out.kh == kKernelHandle);
+    return true;
+  };
+
+  CHECK(poll_file(false));  // nothing has been read
+  client.read(node, handle, 0, 4096);
+  CHECK_FALSE(poll_file(false));
+  CHECK_FALSE(session->is_watched());
+  change(1);
+  CHECK_FALSE(was_woken());  // nobody waited
+  CHECK(poll_file(false));
+  client.read(node, handle, 0, 4096);
+
+  CHECK_FALSE(poll_file(true));
+  CHECK(session->is_watched());
+  change(1);
+  CHECK_FALSE(was_woken());  // nothing has happened
+  change(2);
+  CHECK(was_woken());
+  CHECK_FALSE(session->is_watched());
+  change(3);
+  CHECK_FALSE(was_woken());  // told once
+  CHECK(poll_file(true));
+  client.read(node, handle, 0, 4096);
+
+  SECTION("the group goes") {
+    CHECK_FALSE(poll_file(true));
+    CHECK(client.rmdir(kRootNode, "a").error == 0);
+    CHECK(was_woken());
+    CHECK(poll_file(true));
+  }
+  SECTION("the file is closed") {
+    CHECK_FALSE(poll_file(true));
+    client.release(node, handle);
+    change(4);
+    CHECK_FALSE(was_woken());
+    CHECK_FALSE(session->is_watched());
+  }
+  SECTION("the session ends") {
+    CHECK_FALSE(poll_file(true));
+  }
 }
 
 TEST_CASE_METHOD(Conversation, "FUSE: no file can be made larger than 2^31 - 1 bytes") {

@@ -191,6 +191,47 @@ TEST_CASE("throttle values that are none are EINVAL") {
   CHECK(error_of(parse_throttle_value(text, Limit::kReadBps)) == EINVAL);
 }
 
+TEST_CASE("rule numbers are decimal digits and nothing else") {
+  struct Row {
+    const char* text;
+    std::optional<std::uint64_t> value;
+  };
+  const auto row = GENERATE(values<Row>({
+      {"0", 0},
+      {"1000", 1000},
+      {"1000\n", 1000},
+      {"1000 \t\n\n", 1000},
+      {"0010", 10},
+      {"1001", std::nullopt},  // above the bound
+      {"", std::nullopt},
+      {"\n", std::nullopt},
+      {" 5", std::nullopt},  // what stands before it has been taken off with the device
+      {"+5", std::nullopt},
+      {"-5", std::nullopt},
+      {"5 5", std::nullopt},
+      {"5\n5\n", std::nullopt},
+      {"5x", std::nullopt},
+      {"0x5", std::nullopt},
+      {"18446744073709551621", std::nullopt},  // 2^64 + 5
+  }));
+  CAPTURE(row.text);
+  const auto number = parse_rule_number(row.text, 1000);
+  REQUIRE(number.has_value() == row.value.has_value());
+  if (number) CHECK(number.value() == row.value);
+  if (!number) CHECK(number.error().number == EINVAL);
+}
+
+TEST_CASE("refills of tokens, in their three forms") {
+  CHECK(parse_token_refill("7", 7).value() == TokenRefill{7, 1000, false});
+  CHECK(parse_token_refill("7@5ms \n", 7).value() == TokenRefill{7, 5, false});
+  CHECK(parse_token_refill("7/s@5ms", 7).value() == TokenRefill{7, 5, true});
+  CHECK(parse_token_refill("7/s@1000ms", 7).value() == TokenRefill{7, 1000, false});
+  CHECK(error_of(parse_token_refill("8", 7)) == EINVAL);
+  CHECK(to_text(TokenRefill{7, 1000, true}) == "7");
+  CHECK(to_text(TokenRefill{7, 5, false}) == "7@5ms");
+  CHECK(to_text(TokenRefill{7, 5, true}) == "7/s@5ms");
+}
+
 TEST_CASE("weights for the whole group, in a weight_device file") {
   struct Row {
     const char* text;

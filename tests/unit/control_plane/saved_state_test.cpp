@@ -64,6 +64,43 @@ TEST_CASE("saved state: a group comes back as it was") {
   CHECK(to.leaf_weights.value == 7);
 }
 
+TEST_CASE("saved state: every part of the rules comes back, alone and together") {
+  const auto back = [](const DeviceRules& rules) {
+    Group from = group(kA, "a");
+    from.rules[kDisk] = rules;
+    return after({group_record(from)}).groups.at(kA).group.rules.at(kDisk);
+  };
+  DeviceRules all;
+  const auto alone = [&](auto change) {
+    DeviceRules one;
+    change(one);
+    change(all);
+    CHECK(back(one) == one);
+  };
+  for (int i = 0; i < kLimits; ++i) {
+    const auto n = static_cast<std::uint64_t>(i);
+    const auto limit = static_cast<Limit>(i);
+    alone([&](DeviceRules& rules) { rules.of(limit).per_second = 10 + n; });
+    alone([&](DeviceRules& rules) { rules.of(limit).burst_per_second = 20 + n; });
+    alone([&](DeviceRules& rules) { rules.of(limit).burst_seconds = 30 + n; });
+  }
+  alone([](DeviceRules& rules) { rules.iops_size = 4096; });
+  alone([](DeviceRules& rules) { rules.max_hold_ms = 5000; });
+  alone([](DeviceRules& rules) { rules.dry_run = true; });
+  alone([](DeviceRules& rules) { rules.qemu_strict = true; });
+  alone([](DeviceRules& rules) { rules.tokens.max = 60000; });
+  alone([](DeviceRules& rules) { rules.tokens.refill = TokenRefill{2000, 1000, false}; });
+  alone([](DeviceRules& rules) { rules.tokens.refill = TokenRefill{2000, 50, false}; });
+  alone([](DeviceRules& rules) { rules.tokens.refill = TokenRefill{5000, 50, true}; });
+  CHECK(back(all) == all);
+}
+
+TEST_CASE("saved state: a refill that makes no sense") {
+  nlohmann::json record = group_record(group(kA, "a"));
+  record["limits"]["8:16"]["tokens_refill"] = "5 a second";
+  CHECK_THROWS_AS(SavedState().apply(record), std::invalid_argument);
+}
+
 TEST_CASE("saved state: counters come back, gauges do not") {
   stats::DeviceStats from;
   from.counters.count_arrival(Op::kRead, 4096);

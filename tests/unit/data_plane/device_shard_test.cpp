@@ -52,7 +52,10 @@ struct World {
                       issuers,
                       [this](pid_t pid) { return gone.contains(pid); },
                       [this](pid_t tid) { return killed.contains(tid); },
-                      now};
+                      now,
+                      [this](DeviceNumber, const std::vector<GroupId>& changed) {
+                        told.insert(told.end(), changed.begin(), changed.end());
+                      }};
     const FileIndex fuse = ring.register_file(kernel.daemon_end()).value();
     const FileIndex file = ring.register_file(disk.device().fd).value();
     ShardOptions options;
@@ -125,6 +128,7 @@ struct World {
   std::set<pid_t> gone;
   std::set<pid_t> killed;
   std::set<std::uint64_t> answered;
+  std::vector<GroupId> told;  ///< whose limits began or ceased to hold somebody
   TimeNs now = kSecondNs;
   std::unique_ptr<DeviceShard> shard;
 };
@@ -328,6 +332,42 @@ TEST_CASE("shard: what a process that is gone has waiting is answered") {
   world.now += 100 * kMillisecondNs;
   CHECK(world.reply_to(read).error == EINTR);
   CHECK(world.settle().empty());
+}
+
+TEST_CASE("shard: a request held for longer than max_hold_ms fails with ETIMEDOUT, uncharged") {
+  World world;
+  world.limit_slow_group();
+  DeviceRules rules;
+  rules.of(Limit::kWriteBps).per_second = 0;
+  rules.max_hold_ms = 30;
+  world.shard->queue().set_rules(kSlow, rules, Levels::kKept, world.now);
+  const auto write = world.kernel.write(0, pattern(20'000));
+  CHECK(world.settle().empty());
+  CHECK(world.shard->deadline() == world.now + 30 * kMillisecondNs);
+  world.now += 30 * kMillisecondNs - 1;
+  CHECK(world.settle().empty());
+  world.now += 1;
+  CHECK(world.reply_to(write).error == ETIMEDOUT);
+  CHECK(world.shard->held() == 0);
+  CHECK(world.shard->held_bytes() == 0);
+  CHECK(world.disk.content().substr(0, 100) != pattern(20'000).substr(0, 100));
+  CHECK(world.leftover() == 0);
+}
+
+TEST_CASE("shard: it is told when a group begins to hold somebody, and when it ceases") {
+  World world;
+  world.kernel.set_thread(kSlowThread);
+  world.reply_to(world.kernel.read(0, 4096));
+  CHECK(world.told.empty());
+  world.limit_slow_group();
+  world.kernel.read(0, 4096);
+  world.settle();
+  world.shard->deadline();  // as the engine asks after each turn
+  CHECK(world.told == std::vector{kSlow});
+  world.lift_limits();
+  world.settle();
+  world.shard->deadline();
+  CHECK(world.told == std::vector{kSlow, kSlow});
 }
 
 TEST_CASE("shard: a task that cannot be told is charged to the opener's group, or the default") {

@@ -20,7 +20,7 @@ TEST_CASE("without limits the gate is open") {
   Gate gate;
   CHECK(gate.opens_at(Direction::kRead) == kLongAgo);
   CHECK(gate.opens_at(Direction::kWrite) == kLongAgo);
-  gate.charge(Direction::kRead, {1 << 20, 1}, 0, false);
+  gate.charge(Op::kRead, 1 << 20, 0);
   CHECK(gate.opens_at(Direction::kRead) == kLongAgo);
   CHECK_FALSE(gate.limited(Direction::kRead));
 }
@@ -31,19 +31,19 @@ TEST_CASE("of two limits the tighter one decides, request by request") {
   Gate gate;
   set_limit(gate, Limit::kReadBps, 1 << 20, 0);
   set_limit(gate, Limit::kReadIops, 100, 0);
-  gate.charge(Direction::kRead, {4096, 1}, 0, false);
+  gate.charge(Op::kRead, 4096, 0);
   CHECK(gate.opens_at(Direction::kRead) == 10 * kMillisecondNs);
   // Bytes are planned for 3.90625 ms, 6.09375 ms ago; an idle pace keeps 1 ms of that.
-  gate.charge(Direction::kRead, {65536, 1}, 10 * kMillisecondNs, false);
+  gate.charge(Op::kRead, 65536, 10 * kMillisecondNs);
   CHECK(gate.opens_at(Direction::kRead) == 71'500'000);
 }
 
 TEST_CASE("the directions are independent") {
   Gate gate;
   set_limit(gate, Limit::kWriteIops, 1, 0);
-  gate.charge(Direction::kRead, {4096, 1}, 0, false);
+  gate.charge(Op::kRead, 4096, 0);
   CHECK(gate.opens_at(Direction::kWrite) == 0);
-  gate.charge(Direction::kWrite, {4096, 1}, 0, false);
+  gate.charge(Op::kWrite, 4096, 0);
   CHECK(gate.opens_at(Direction::kWrite) == kSecondNs);
   CHECK(gate.opens_at(Direction::kRead) == kLongAgo);
 }
@@ -63,12 +63,14 @@ TEST_CASE("a discard is one io of 512 bytes, a flush one io of none") {
   // 512 B/s: a discard of a terabyte takes one second; a flush under 1 io/s takes one second too.
   Gate gate;
   set_limit(gate, Limit::kWriteBps, 512, 0);
-  gate.charge(Direction::kWrite, charge_of(Op::kDiscard, std::uint64_t{1} << 40), 0, false);
+  gate.charge(Op::kDiscard, std::uint64_t{1} << 40, 0);
   CHECK(gate.opens_at(Direction::kWrite) == kSecondNs);
-  gate.charge(Direction::kWrite, charge_of(Op::kFlush, 0), kSecondNs, true);
+  gate.note_waited(Direction::kWrite);
+  gate.charge(Op::kFlush, 0, kSecondNs);
   CHECK(gate.opens_at(Direction::kWrite) == kSecondNs);
   set_limit(gate, Limit::kWriteIops, 1, kSecondNs);
-  gate.charge(Direction::kWrite, charge_of(Op::kFlush, 0), kSecondNs, true);
+  gate.note_waited(Direction::kWrite);
+  gate.charge(Op::kFlush, 0, kSecondNs);
   CHECK(gate.opens_at(Direction::kWrite) == 2 * kSecondNs);
 }
 
@@ -77,13 +79,15 @@ TEST_CASE("a total counts both directions and closes both") {
   Gate gate;
   set_limit(gate, Limit::kTotalIops, 10, 0);
   CHECK(gate.has_total());
-  gate.charge(Direction::kRead, {4096, 1}, 0, false);
+  gate.charge(Op::kRead, 4096, 0);
   CHECK(gate.opens_at(Direction::kWrite) == 100 * kMillisecondNs);
-  gate.charge(Direction::kWrite, {4096, 1}, 100 * kMillisecondNs, true);
+  gate.note_waited(Direction::kWrite);
+  gate.charge(Op::kWrite, 4096, 100 * kMillisecondNs);
   CHECK(gate.opens_at(Direction::kRead) == 200 * kMillisecondNs);
   // Beside it a limit of one direction: that one waits for both.
   set_limit(gate, Limit::kReadIops, 1, 200 * kMillisecondNs);
-  gate.charge(Direction::kRead, {4096, 1}, 200 * kMillisecondNs, true);
+  gate.note_waited(Direction::kRead);
+  gate.charge(Op::kRead, 4096, 200 * kMillisecondNs);
   CHECK(gate.opens_at(Direction::kWrite) == 300 * kMillisecondNs);
   CHECK(gate.opens_at(Direction::kRead) == 1200 * kMillisecondNs);
 }
