@@ -33,17 +33,16 @@ void EngineController::device_removed(DeviceNumber device) {
 
 void EngineController::set_scheduler(DeviceNumber device, bool has_weights) {
   devices_[device] = has_weights;
-  on_shard(device, [&](data_plane::DeviceShard& shard) {
-    shard.queue().set_weighted(has_weights, engine_->now());
+  engines_->on_shard(device, [&](data_plane::DeviceShard& shard, TimeNs now) {
+    shard.queue().set_weighted(has_weights, now);
   });
 }
 
 void EngineController::set_weights(GroupId group, const Weights& weights,
                                    const Weights& leaf_weights) {
-  on_engine([&] {
-    engine_->groups().set_weights(group, weights, leaf_weights);
-    for (const auto& shard : engine_->shards())
-      shard->queue().weights_changed(group, engine_->now());
+  engines_->on_each([&](data_plane::Engine& engine) {
+    engine.groups().set_weights(group, weights, leaf_weights);
+    for (const auto& shard : engine.shards()) shard->queue().weights_changed(group, engine.now());
   });
 }
 
@@ -53,48 +52,46 @@ std::vector<DeviceNumber> EngineController::devices() const {
   return numbers;
 }
 
-template <class F>
-void EngineController::on_shard(DeviceNumber device, F&& f) const {
-  on_engine([&] {
-    if (data_plane::DeviceShard* shard = engine_->shard(device)) f(*shard);
-  });
-}
-
 void EngineController::group_added(GroupId group, GroupId parent) {
   stats::GroupStats& stats = *(stats_[group] = std::make_unique<stats::GroupStats>());
-  on_engine([&] { engine_->groups().group_added(group, parent, stats); });
+  engines_->on_each(
+      [&](data_plane::Engine& engine) { engine.groups().group_added(group, parent, stats); });
 }
 
 void EngineController::group_removed(GroupId group, GroupId parent) {
-  on_engine([&] {
-    for (const auto& shard : engine_->shards())
-      shard->queue().group_removed(group, parent, engine_->now());
-    engine_->groups().group_removed(group);
+  engines_->on_each([&](data_plane::Engine& engine) {
+    for (const auto& shard : engine.shards()) {
+      shard->queue().group_removed(group, parent, engine.now());
+    }
+    engine.groups().group_removed(group);
   });
   stats_.erase(group);
 }
 
 void EngineController::meet_device(GroupId group, DeviceNumber device) {
   if (row_of(group, device) != nullptr) return;  // and so have its ancestors
-  on_shard(device, [&](data_plane::DeviceShard& shard) { shard.queue().meet(group); });
+  engines_->on_shard(device,
+                     [&](data_plane::DeviceShard& shard, TimeNs) { shard.queue().meet(group); });
 }
 
 void EngineController::start_throttle_counters(DeviceNumber device) {
   if (dialect_ == Dialect::kDoc || !counting_.insert(device).second) return;
-  on_shard(device, [](data_plane::DeviceShard& shard) { shard.queue().start_throttle_counters(); });
+  engines_->on_shard(device, [](data_plane::DeviceShard& shard, TimeNs) {
+    shard.queue().start_throttle_counters();
+  });
 }
 
 void EngineController::set_rules(GroupId group, DeviceNumber device, const DeviceRules& rules,
                                  Levels levels) {
-  on_shard(device, [&](data_plane::DeviceShard& shard) {
-    shard.queue().set_rules(group, rules, levels, engine_->now());
+  engines_->on_shard(device, [&](data_plane::DeviceShard& shard, TimeNs now) {
+    shard.queue().set_rules(group, rules, levels, now);
   });
 }
 
 ThrottleReport EngineController::throttle_report(GroupId group, DeviceNumber device) const {
   ThrottleReport report;
-  on_shard(device, [&](data_plane::DeviceShard& shard) {
-    report = shard.queue().throttle_report(group, engine_->now());
+  engines_->on_shard(device, [&](data_plane::DeviceShard& shard, TimeNs now) {
+    report = shard.queue().throttle_report(group, now);
   });
   return report;
 }
@@ -102,8 +99,8 @@ ThrottleReport EngineController::throttle_report(GroupId group, DeviceNumber dev
 std::optional<TokenStatus> EngineController::token_status(GroupId group,
                                                           DeviceNumber device) const {
   std::optional<TokenStatus> status;
-  on_shard(device, [&](data_plane::DeviceShard& shard) {
-    status = shard.queue().token_status(group, engine_->now());
+  engines_->on_shard(device, [&](data_plane::DeviceShard& shard, TimeNs now) {
+    status = shard.queue().token_status(group, now);
   });
   return status;
 }
@@ -155,14 +152,14 @@ bool EngineController::throttle_counters_started(DeviceNumber device) const {
 
 void EngineController::reset_stats(GroupId group) {
   if (stats::GroupStats* stats = stats_of(group)) stats->reset();
-  on_engine([&] {
-    for (const auto& shard : engine_->shards()) shard->queue().reset_throttle_report(group);
+  engines_->on_each([&](data_plane::Engine& engine) {
+    for (const auto& shard : engine.shards()) shard->queue().reset_throttle_report(group);
   });
 }
 
 void EngineController::restore_counts(GroupId group, DeviceNumber device,
                                       const SavedCounts& saved) {
-  on_shard(device, [&](data_plane::DeviceShard& shard) {
+  engines_->on_shard(device, [&](data_plane::DeviceShard& shard, TimeNs) {
     shard.queue().meet(group);
     saved.restore_to(stats_of(group)->meet(device));
   });

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/// The cgroup files' port to the engine.
+/// The cgroup files' port to the engines.
 #pragma once
 
 #include <map>
@@ -9,7 +9,7 @@
 #include <unordered_map>
 
 #include "blkio/controller.hpp"
-#include "data_plane/engine.hpp"
+#include "data_plane/engines.hpp"
 #include "saved_state.hpp"
 #include "stats/group_stats.hpp"
 
@@ -23,9 +23,9 @@ class EngineController final : public Controller {
     DeviceNumber number;
     bool has_weights = true;
   };
-  /// The engine is started after the root's statistics exist and stopped before they go.
+  /// The engines are started after the root's statistics exist and stopped before they go.
   EngineController(stats::GroupStats& root_stats, std::vector<Device> devices, Dialect dialect);
-  void attach(data_plane::Engine& engine) { engine_ = &engine; }
+  void attach(data_plane::Engines& engines) { engines_ = &engines; }
 
   bool has_device(DeviceNumber device) const override;
   bool has_weights(DeviceNumber device) const override;
@@ -45,10 +45,12 @@ class EngineController final : public Controller {
   bool throttle_counters_started(DeviceNumber device) const override;
   void reset_stats(GroupId group) override;
 
-  /// All that f() asks of the engine is done in one go: one answer to wait for, instead of one for
-  /// every call. The engine does nothing else meanwhile.
+  /// All that f() asks of the engines is done in one go: they stand still meanwhile, and there is
+  /// one answer of each to wait for, instead of one for every call.
   template <class F>
-  void together(F&& f);
+  void together(F&& f) {
+    engines_->together(f);
+  }
   /// The engine serves the device since.
   void device_added(const Device& device);
   /// The engine does not serve it any more. What was counted is forgotten.
@@ -66,35 +68,13 @@ class EngineController final : public Controller {
  private:
   const stats::GroupStats* stats_of(GroupId group) const;
   stats::GroupStats* stats_of(GroupId group);
-  /// Runs f() on the engine's thread.
-  template <class F>
-  void on_engine(F&& f) const;
-  /// Runs f(shard of the device, engine) on the engine's thread.
-  template <class F>
-  void on_shard(DeviceNumber device, F&& f) const;
 
   stats::GroupStats& root_stats_;
   std::map<DeviceNumber, bool> devices_;  ///< number -> has weights
   Dialect dialect_;
   std::set<DeviceNumber> counting_;  ///< Dialect::kKernel: a rule was written
   std::unordered_map<GroupId, std::unique_ptr<stats::GroupStats>> stats_;
-  data_plane::Engine* engine_ = nullptr;
-  bool together_ = false;  ///< we are on the engine's thread already, the control thread waits
+  data_plane::Engines* engines_ = nullptr;
 };
-
-template <class F>
-void EngineController::on_engine(F&& f) const {
-  if (together_) return f();
-  engine_->call(f);
-}
-
-template <class F>
-void EngineController::together(F&& f) {
-  engine_->call([&] {
-    together_ = true;
-    f();
-    together_ = false;
-  });
-}
 
 }  // namespace blkio::control_plane

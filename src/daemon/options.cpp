@@ -73,6 +73,7 @@ bool is_swallowed(std::string_view word) {
 
 constexpr unsigned kMostDepth = 4096;
 constexpr unsigned kMostSpin = 10'000;
+constexpr unsigned kMostEngines = 256;
 constexpr std::uint64_t kLeastHeld = 1ull << 20;
 constexpr std::uint64_t kMostHeld = 1ull << 40;
 
@@ -182,6 +183,11 @@ Result<void> parse_option(std::string_view name, std::string_view value, Options
           fmt::format("depth={}: should be a number of requests from 1 to {}", value, kMostDepth));
     }
     options.depth = depth;
+  } else if (name == "engines") {
+    if (!parse_number(value, options.engines) || options.engines == 0 ||
+        options.engines > kMostEngines) {
+      return bad(fmt::format("engines={}: should be threads from 1 to {}", value, kMostEngines));
+    }
   } else if (name == "spin_us") {
     if (!parse_number(value, options.spin_us) || options.spin_us > kMostSpin) {
       return bad(fmt::format("spin_us={}: should be microseconds from 0 to {}", value, kMostSpin));
@@ -224,6 +230,7 @@ Options of -o, separated by commas (a comma in a value is written \,):
   group=MAJ:MIN=GROUP      group of I/O whose task cannot be told (the opener's)
   mirror=none|named|real   the kernel's record of who is in which group (named)
   transport=auto|uring|classic   how FUSE requests travel (auto)
+  engines=N                threads that serve the devices (1)
   spin_us=N                look for the next request so long before sleeping (20; 0: never)
   depth=N                  requests at a device while groups compete (adaptive)
   max_held=BYTES           payload of held writes per device (256Mi)

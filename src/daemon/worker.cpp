@@ -166,7 +166,7 @@ class Worker {
   control_plane::CgroupMirror* mirror_ = nullptr;  ///< the directory's; nullptr: none
   stats::GroupStats root_stats_;
   EngineController controller_;
-  std::unique_ptr<data_plane::Engine> engine_;
+  std::unique_ptr<data_plane::Engines> engines_;
   std::unique_ptr<cgroupfs::GroupTree> tree_;
   std::unique_ptr<control_plane::StateKeeper> state_;
   std::unique_ptr<control_plane::GroupRelease> release_;
@@ -321,9 +321,10 @@ Result<void> Worker::start() {
   BLKIO_TRY(auto proc, control_plane::KernelProcFiles::open());
   proc_.emplace(std::move(proc));
   BLKIO_TRY(open_tasks());
-  engine_ = std::make_unique<data_plane::Engine>(engine_devices(), engine_options());
-  BLKIO_TRY(engine_->start());
-  controller_.attach(*engine_);
+  engines_ = std::make_unique<data_plane::Engines>(engine_devices(), engine_options(),
+                                                   from_.options.engines);
+  BLKIO_TRY(engines_->start());
+  controller_.attach(*engines_);
   BLKIO_TRY(open_tree());
   BLKIO_TRY(open_control());
   serve_tree();
@@ -384,7 +385,7 @@ void Worker::watch_signals() {
 void Worker::begin_stop() {
   if (std::exchange(stopping_, true)) return;
   tree_fd_.cancel();
-  engine_->stop();  // on_drained() ends run()
+  engines_->stop();  // on_drained() ends run()
 }
 
 /// The groups of `group=` may come, go and be renamed at any time.
@@ -393,9 +394,8 @@ void Worker::update_default_groups() {
     const cgroupfs::Group* group = tree_->resolve(path);
     const auto id = group == nullptr ? std::nullopt : std::optional(group->id);
     if (std::exchange(default_groups_[number], id) == id) continue;
-    engine_->call([&, device = number] {
-      if (data_plane::DeviceShard* shard = engine_->shard(device)) shard->set_default_group(id);
-    });
+    engines_->on_shard(
+        number, [&](data_plane::DeviceShard& shard, TimeNs) { shard.set_default_group(id); });
   }
 }
 
@@ -411,6 +411,7 @@ json Worker::status() {
           {"membership", tasks_->source()},
           {"task_events", tasks_->events()},
           {"transport", words_of(transport_kind(from_.options))},
+          {"engines", from_.options.engines},
           {"hierarchy", from_.options.hierarchy == Hierarchy::kTree ? "tree" : "flat"},
           {"dialect", from_.options.dialect == Dialect::kDoc ? "doc" : "kernel"},
           {"groups", tree_->size()}};
@@ -418,8 +419,8 @@ json Worker::status() {
 
 json Worker::devices() {
   json rows = json::array();
-  engine_->call([&] {
-    for (const auto& shard : engine_->shards()) {
+  engines_->on_each([&](data_plane::Engine& engine) {
+    for (const auto& shard : engine.shards()) {
       const data_plane::BackingDevice& device = shard->device();
       rows.push_back({{"device", to_text(device.number)},
                       {"name", device.name},
@@ -481,9 +482,7 @@ void Worker::add_device(const std::string& text, const ControlReply& reply) {
 json Worker::device_arrived(const LinkMessage& message) {
   const ProxiedDevice device = device_from(message);
   const DeviceNumber number = device.backing.number;
-  Result<void> served = success();
-  engine_->call([&] { served = engine_->add_device(engine_device(device)); });
-  if (!served) {
+  if (const Result<void> served = engines_->add_device(engine_device(device)); !served) {
     holder_.ask({{"remove", to_text(number)}}, [](const LinkMessage&) {});
     close(device.mount.fuse_fd);
     if (device.backing.fd >= 0) close(device.backing.fd);
@@ -508,13 +507,14 @@ void Worker::remove_device(const std::string& text, const ControlReply& reply) {
   if (!leaving_.insert(*number).second) {
     return reply(refusal(fmt::format("{}: is being removed already", text)));
   }
-  engine_->call([&] { engine_->shard(*number)->stop(); });
+  engines_->on_shard(*number, [](data_plane::DeviceShard& shard, TimeNs) { shard.stop(); });
   detach_when_drained(*number, reply);
 }
 
 void Worker::detach_when_drained(DeviceNumber number, const ControlReply& reply) {
   bool drained = false;
-  engine_->call([&] { drained = engine_->shard(number)->drained(); });
+  engines_->on_shard(number,
+                     [&](data_plane::DeviceShard& shard, TimeNs) { drained = shard.drained(); });
   if (!drained) {
     return after(kLookAgain, [this, number, reply] { detach_when_drained(number, reply); });
   }
@@ -527,13 +527,12 @@ void Worker::detach_when_drained(DeviceNumber number, const ControlReply& reply)
 
 void Worker::forget_when_quiet(DeviceNumber number, const ControlReply& reply) {
   bool quiet = false;
-  engine_->call([&] {
-    quiet = engine_->shard(number)->quiet();
-    if (quiet) engine_->remove_device(number);
-  });
+  engines_->on_shard(number,
+                     [&](data_plane::DeviceShard& shard, TimeNs) { quiet = shard.quiet(); });
   if (!quiet) {
     return after(kLookAgain, [this, number, reply] { forget_when_quiet(number, reply); });
   }
+  engines_->remove_device(number);
   forget_device(number);
   reply({{"ok", true}});
 }
@@ -558,7 +557,7 @@ void Worker::forget_device(DeviceNumber number) {
 int Worker::run() {
   io_.run();
   if (state_ != nullptr) state_->finish();
-  engine_->join();
+  engines_->join();
   return 0;
 }
 
