@@ -41,21 +41,25 @@ struct AllRules {
   static constexpr bool kNarrowsMask = true;       ///< 6: a child's gates bind below it
   static constexpr bool kOlderHeadFirst = true;    ///< 7
   static constexpr bool kTimePasses = true;        ///< 8
+  static constexpr bool kWaitsForTheLast = true;   ///< 8: but nobody who could go is left behind
   static constexpr bool kStopsClosedClasses = true;    ///< 9
   static constexpr bool kReturnsWithoutCredit = true;  ///< 11
   static constexpr bool kKeepsDebt = true;             ///< 11: nor is a debt forgiven
   static constexpr bool kGrace = true;                 ///< 11: absent for a moment is not gone
   static constexpr bool kCapsCredit = true;            ///< 11: nor does grace add up
-  static constexpr bool kBalances = true;              ///< 5: the time is the mean of those there
   static constexpr bool kReweighs = true;              ///< 12: what is owed is owed in cost
 };
 
 /// Hierarchical WF2Q+ with a gate per direction.
 ///
-/// Siblings backlogged together, that could go in the same directions all the time, have service
-/// W_i with |W_i/w_i - W_j/w_j| <= L/w_i + L/w_j, L the largest cost of one request; levels add
-/// theirs, and so do the requests at the device. A group is never ahead of its share by more than
-/// one request per level.
+/// L is the largest cost of one request, W_i the service of contender i of a level, w_i its weight.
+///   * Pairs: over any interval in which j waited all the time, and could go at each pick at which
+///     i could, W_i/w_i - W_j/w_j grows by 3 L/w_i + 2 L/w_j at most, whatever the gates do; i
+///     comes without credit, but may come and go. So it is within that to both sides for two that
+///     could go together all the time.
+///   * Fluid: where all wait and all gates are open, W_i is ahead of its share of what the level
+///     has had by (1 - share) L at most, and behind by (1 + share) L.
+/// Levels add theirs, and so do the requests at the device.
 ///
 /// O(depth log n) per call. Among equal finish tags the node's own tasks go first, then the child
 /// that was added first (places of removed ones are used again). Ranges: costs up to 2^40, weights
@@ -90,17 +94,17 @@ class BasicFairQueue final : public Scheduler {
   class Places;
 
   enum class State : std::uint8_t {
-    kOut,       ///< does not compete; `start` is a real tag. In all others it is a stored one
-    kWaiting,   ///< could go, by its start tag
-    kEligible,  ///< could go, by its finish tag
-    kAbsent,    ///< in the weight sum only: its requests are at the device, or just ended
+    kOut,     ///< does not compete; `start` is a real tag. In all others it is a stored one
+    kQueued,  ///< could go: in one of its class's two heaps
+    kAbsent,  ///< in the weight sum only: its requests are at the device, or just ended
   };
 
-  /// Who competes at one level: a child node, or the tasks of the level's own node.
-  struct Contender {
+  /// Who competes at one level: a child node, or the tasks of the level's own node. What a decision
+  /// needs of it is in one cache line.
+  struct alignas(64) Contender {
     VirtualTime start = 0;
     std::uint64_t slope = slope_of(kDefaultWeight);
-    std::uint64_t estimate = 0;  ///< of its next request's cost
+    std::uint64_t estimate = 0;  ///< of its next request's cost; no less, for one with children
     Place* place = nullptr;
     std::uint32_t id = 0;
     std::uint32_t weight = kDefaultWeight;
@@ -119,48 +123,50 @@ class BasicFairQueue final : public Scheduler {
       boost::intrusive::constant_time_size<false>>;
 
   /// The contenders of one level that can serve the same directions. Real tag = stored + offset.
-  struct Class {
+  struct alignas(64) Class {
     explicit Class(KeyHeap::Positions& positions)
-        : waiting(positions), eligible(positions), absent(positions) {}
+        : eligible(positions), waiting(positions), absent(positions) {}
     bool empty() const { return waiting.empty() && eligible.empty(); }
 
-    KeyHeap waiting;   ///< by start
-    KeyHeap eligible;  ///< by finish
-    KeyHeap absent;    ///< by start; the awaited ones
-    std::uint64_t weight = 0;
     VirtualTime offset = 0;
-    VirtualTime ahead = 0;  ///< of the level's time, summed by weight; that is, in cost
+    KeyHeap eligible;  ///< by finish
+    KeyHeap waiting;   ///< by start
+    KeyHeap absent;    ///< by start; the awaited ones
   };
 
   /// What a node with children keeps of them and of its own tasks.
-  struct Level {
+  struct alignas(64) Level {
     explicit Level(KeyHeap::Positions& positions)
         : classes{Class(positions), Class(positions), Class(positions)} {}
     Class& of_kind(std::uint8_t kind) { return classes[kind - 1U]; }
-    std::uint64_t weight() const {
-      return classes[0].weight + classes[1].weight + classes[2].weight;
-    }
+    /// Are there any who can serve just this now?
+    bool has(std::uint8_t kind) const { return (queued >> kind & 1U) != 0; }
+    std::uint32_t& weight_of(std::uint8_t kind) { return weights[kind - 1U]; }
+    std::uint32_t weight() const { return weights[0] + weights[1] + weights[2]; }
 
     VirtualTime now = 0;
-    std::array<Class, 3> classes;     ///< {R}, {W}, {R, W}
-    std::uint64_t largest_cost = 0;   ///< lately
-    std::uint64_t picked_weight = 0;  ///< of those who could have gone at the last pick
-    DirectionMask picked_from;
-    bool settled = true;  ///< the time is the mean of those there, whichever may go
+    std::uint64_t largest_cost = 0;  ///< lately
+    std::array<std::uint32_t, 3> weights{};
+    std::uint32_t picked_weight = 1;  ///< of those who could have gone at the last pick
+    std::uint64_t picked_slope = slope_of(1);
     std::uint32_t contenders = 1;
+    DirectionMask picked_from;
+    std::uint8_t queued = 0;       ///< a bit per kind: has()
+    std::array<Class, 3> classes;  ///< {R}, {W}, {R, W}
+    Contender own_tasks;
   };
 
   struct Place final : Node {
     Place(Place* parent_place, void* owner, std::uint32_t index);
-    Contender& contender(std::uint32_t id) { return (id & 1U) == 0 ? as_child : own_tasks; }
+    Contender& contender(std::uint32_t id) { return (id & 1U) == 0 ? as_child : level->own_tasks; }
 
     Place* parent;
     std::unique_ptr<Level> level;  ///< once there was a child; without, the own tasks are alone
     std::array<Head, kDirections> heads;
     DirectionMask own_heads;
     DirectionMask gates = DirectionMask::both();
+    std::uint32_t leaf_weight = kDefaultWeight;
     Contender as_child;
-    Contender own_tasks;
   };
 
   /// Places by number, at addresses that stay.
@@ -169,19 +175,19 @@ class BasicFairQueue final : public Scheduler {
     ~Places();
     Place& make(Place* parent, void* owner);
     void destroy(Place& place);
-    Place& operator[](std::uint32_t index) { return *chunk_of(index)[index % kChunk].get(); }
+    Place& operator[](std::uint32_t index) { return *slot_of(index).get(); }
     std::uint32_t size() const { return made_; }
 
    private:
     static constexpr std::uint32_t kChunk = 256;
-    struct alignas(64) Slot {
+    struct alignas(Place) Slot {
       Place* get() { return reinterpret_cast<Place*>(bytes.data()); }
       std::array<std::byte, sizeof(Place)> bytes;
-      bool used = false;
     };
-    Slot* chunk_of(std::uint32_t index) { return chunks_[index / kChunk].get(); }
+    Slot& slot_of(std::uint32_t index) { return chunks_[index / kChunk][index % kChunk]; }
 
     std::vector<std::unique_ptr<Slot[]>> chunks_;
+    std::vector<bool> used_;
     std::vector<std::uint32_t> free_;
     std::uint32_t made_ = 0;
   };
@@ -189,10 +195,12 @@ class BasicFairQueue final : public Scheduler {
   enum class Why : std::uint8_t { kEmptied, kGate };
 
   static Place& place_of(Node& node) { return static_cast<Place&>(node); }
+  static void picked(Level& level, DirectionMask allowed);
   static DirectionMask waiting_in(const Place& place);
   static Direction next_direction(const Place& place, DirectionMask mask);
   static Level& level_of(Contender& contender);
   static VirtualTime real_start(Level& level, const Contender& contender);
+  static Span span(const Contender& contender);
   static Key finish_key(const Contender& contender);
   Contender& contender(std::uint32_t id) { return places_[id / 2].contender(id); }
 
@@ -202,6 +210,8 @@ class BasicFairQueue final : public Scheduler {
   void change(Contender& contender, DirectionMask mask, Why why);
   void enter(Level& level, Contender& contender, std::uint8_t kind);
   void queue(Level& level, Contender& contender);
+  static void guess(const Level& level, Contender& contender);
+  static bool is_early(Level& level, const Contender& contender);
   void unqueue(Level& level, Contender& contender);
   void change_class(Level& level, Contender& contender, std::uint8_t kind);
   void go_absent(Level& level, Contender& contender, TimeNs now);
@@ -209,7 +219,6 @@ class BasicFairQueue final : public Scheduler {
   void end_absence(Level& level, Contender& contender);
   void cap_credit(Level& level, Contender& contender);
   void leave(Level& level, Contender& contender);
-  void count_ahead(Level& level, const Contender& contender, bool in);
   void await(Level& level, Contender& contender, bool wanted);
   void advance(TimeNs now);
   static void note_think(Contender& contender, TimeNs time);
@@ -217,11 +226,9 @@ class BasicFairQueue final : public Scheduler {
 
   Contender* choose(Level& level, DirectionMask allowed);
   Contender* first_to_go(Level& level, DirectionMask allowed);
-  static VirtualTime mean_ahead(Level& level, std::uint8_t directions, std::uint32_t less);
-  void settle(Level& level, DirectionMask allowed);
-  void move_time(Level& level, VirtualTime time);
   void shift_time(Level& level, DirectionMask allowed, VirtualTime time);
   Contender* first_eligible(Level& level, DirectionMask allowed);
+  static std::optional<KeyHeap::Entry> least_finish(Level& level, DirectionMask allowed);
   void promote(Level& level, Class& of_class);
   Contender* first_absent(Level& level, DirectionMask allowed);
   std::optional<VirtualTime> least_start(Level& level, DirectionMask allowed);
@@ -229,6 +236,7 @@ class BasicFairQueue final : public Scheduler {
   void keep_free_for(Contender& absent, TimeNs until);
 
   void charge_level(Contender& payer, std::uint8_t kind, std::uint64_t cost, bool picked);
+  void pass_time(Level& level, std::uint64_t cost);
   void pass(Level& level, Contender& payer, std::uint8_t kind);
   void requeue(Level& level, Contender& payer);
 

@@ -24,6 +24,7 @@ class KeyHeap {
   struct Entry {
     Key key;
     std::uint32_t id;
+    Span span;  ///< for the owner; goes along
     bool before(const Entry& other) const {
       const auto apart = static_cast<std::int64_t>(key - other.key);
       return apart < 0 || (apart == 0 && id < other.id);
@@ -31,7 +32,8 @@ class KeyHeap {
   };
 
   /// `positions` outlives the heap and has a place for every id.
-  explicit KeyHeap(Positions& positions) : positions_(&positions), slots_(kFirst) {}
+  explicit KeyHeap(Positions& positions)
+      : positions_(&positions), slots_(kFirst, Entry{0, ~0U, 0}) {}
 
   bool empty() const { return slots_.size() == kFirst; }
   std::size_t size() const { return slots_.size() - kFirst; }
@@ -42,9 +44,14 @@ class KeyHeap {
     if (wanted > slots_.capacity()) slots_.reserve(std::max(wanted, 2 * slots_.capacity()));
   }
 
-  void push(std::uint32_t id, Key key) {
-    slots_.push_back({key, id});
-    sift_up(slots_.size() - 1, {key, id});
+  void push(std::uint32_t id, Key key, Span span = 0) {
+    slots_.push_back({key, id, span});
+    sift_up(slots_.size() - 1, {key, id, span});
+  }
+  /// The id is in this heap, or in another one that shares the positions.
+  bool holds(std::uint32_t id) const {
+    const std::size_t position = (*positions_)[id];
+    return position < slots_.size() && slots_[position].id == id;
   }
   /// The id is in this heap.
   void erase(std::uint32_t id) {
@@ -55,9 +62,9 @@ class KeyHeap {
     if (position < slots_.size()) settle(position, last);
   }
   /// The id is in this heap.
-  void update(std::uint32_t id, Key key) {
+  void update(std::uint32_t id, Key key, Span span = 0) {
     assert(slots_[(*positions_)[id]].id == id);
-    settle((*positions_)[id], {key, id});
+    settle((*positions_)[id], {key, id, span});
   }
 
  private:

@@ -37,6 +37,14 @@ inline constexpr int kKeyCut = 43;
 constexpr Key key_of(VirtualTime time) {
   return static_cast<Key>(time >> kKeyCut);
 }
+/// From a start key to a finish key: 24 bits and an exponent, so that it fits beside the key.
+using Span = float;
+constexpr Span span_of(VirtualTime time) {
+  return static_cast<Span>(key_of(time));
+}
+constexpr Key after(Key start, Span span) {
+  return start + static_cast<Key>(span);
+}
 constexpr bool before(Key a, Key b) {
   return static_cast<std::int64_t>(a - b) < 0;
 }

@@ -44,7 +44,7 @@ class Kernel:
         self.scheduler = scheduler
         self.tunables = tunables
         self.path = disk.device.source
-        self.top = f"{KERNEL}/{os.path.basename(scratch.directory)}"
+        self.top = kernel_top(scratch)
 
     def __enter__(self):
         self.disk.set("scheduler", self.scheduler)
@@ -56,6 +56,11 @@ class Kernel:
     def __exit__(self, *_):
         remove_groups(Group(self.top))
         self.disk.set("scheduler", "none")
+
+
+def kernel_top(scratch):
+    """The one group of the kernel's hierarchy below which a run makes its own."""
+    return f"{KERNEL}/{os.path.basename(scratch.directory)}"
 
 
 def weighted(parent, weights):

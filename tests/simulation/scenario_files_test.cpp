@@ -55,10 +55,10 @@ class Line {
 };
 
 Limit limit_of(Line& line) {
-  static const std::map<std::string, Limit> kNames = {{"read_bps", Limit::kReadBps},
-                                                      {"write_bps", Limit::kWriteBps},
-                                                      {"read_iops", Limit::kReadIops},
-                                                      {"write_iops", Limit::kWriteIops}};
+  static const std::map<std::string, Limit> kNames = {
+      {"read_bps", Limit::kReadBps},   {"write_bps", Limit::kWriteBps},
+      {"read_iops", Limit::kReadIops}, {"write_iops", Limit::kWriteIops},
+      {"total_bps", Limit::kTotalBps}, {"total_iops", Limit::kTotalIops}};
   const auto found = kNames.find(line.word());
   if (found == kNames.end()) line.fail("no such limit");
   return found->second;
@@ -131,10 +131,25 @@ class Scenario {
     if (what == "limit") {
       const std::string name = line.word();
       const Limit limit = limit_of(line);
-      const auto rate = line.integer<std::uint64_t>();
-      return [=, this] {
-        world().set_limit(group(name), limit, rate == 0 ? std::nullopt : std::optional(rate));
-      };
+      RateRule rule;
+      rule.per_second = line.integer<std::uint64_t>();
+      if (*rule.per_second == 0) rule = {};
+      if (!line.done()) rule.burst_per_second = line.integer<std::uint64_t>();
+      if (!line.done()) rule.burst_seconds = line.integer<std::uint64_t>();
+      return [=, this] { change(name, [=](DeviceRules& rules) { rules.of(limit) = rule; }); };
+    }
+    if (what == "tokens") {
+      const std::string name = line.word();
+      TokenRule rule;
+      rule.max = line.integer<std::uint64_t>();
+      rule.refill = TokenRefill{line.integer<std::uint64_t>()};
+      if (*rule.max == 0) rule = {};
+      return [=, this] { change(name, [=](DeviceRules& rules) { rules.tokens = rule; }); };
+    }
+    if (what == "max-hold") {
+      const std::string name = line.word();
+      const auto ms = line.integer<std::uint64_t>();
+      return [=, this] { change(name, [=](DeviceRules& rules) { rules.max_hold_ms = ms; }); };
     }
     if (what == "stop") {
       const std::string name = line.word();
@@ -142,6 +157,13 @@ class Scenario {
     }
     if (what == "load") return load(line);
     line.fail("what is " + what + "?");
+  }
+
+  template <class F>
+  void change(const std::string& name, F&& f) {
+    DeviceRules rules = world().rules(group(name));
+    f(rules);
+    world().set_rules(group(name), rules);
   }
 
   std::function<void()> load(Line& line) {

@@ -30,7 +30,7 @@ BLKIO_WITHOUT(ReturnsWithoutCredit);
 BLKIO_WITHOUT(KeepsDebt);
 BLKIO_WITHOUT(Grace);
 BLKIO_WITHOUT(CapsCredit);
-BLKIO_WITHOUT(Balances);
+BLKIO_WITHOUT(WaitsForTheLast);
 BLKIO_WITHOUT(Reweighs);
 #undef BLKIO_WITHOUT
 
@@ -63,7 +63,7 @@ const std::vector<Mutation>& mutations() {
       without<WithoutKeepsDebt>("who comes back has his debt still"),
       without<WithoutGrace>("a moment's absence keeps the tag"),
       without<WithoutCapsCredit>("short absences do not add up"),
-      without<WithoutBalances>("who leaves ahead takes his part of the time along"),
+      without<WithoutWaitsForTheLast>("time leaves nobody behind who could go"),
       without<WithoutReweighs>("a new weight leaves what is owed"),
   };
   return all;

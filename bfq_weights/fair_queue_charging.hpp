@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT
+/// What a request does to the tags and times of BasicFairQueue. See fair_queue_rules.hpp.
+#pragma once
+
+#include <algorithm>
+#include <cassert>
+
+#include "bfq_weights/fair_queue.hpp"
+
+namespace blkio::bfq_weights {
+
+template <class Rules>
+void BasicFairQueue<Rules>::charge(Node& node, Direction direction, std::uint64_t cost,
+                                   TimeNs now) {
+  assert(cost <= kMostCost);
+  advance(now);
+  const bool picked = picked_ && picked_->node == &node && picked_->direction == direction;
+  picked_.reset();
+  if (!Rules::kChargesBothDirections && direction == Direction::kWrite) cost = 0;
+  Place& place = place_of(node);
+  const auto kind = DirectionMask(direction).bits();
+  if (place.level != nullptr) {
+    charge_level(place.level->own_tasks, kind, cost, picked);
+    ++place.level->own_tasks.at_device;
+  }
+  for (Place* payer = &place; payer != nullptr; payer = payer->parent) {
+    if (payer->parent != nullptr) charge_level(payer->as_child, kind, cost, picked);
+    ++payer->as_child.at_device;
+    if (!Rules::kChargesAncestors) cost = 0;
+  }
+}
+
+// Rules 8 and 9. Nothing but this moves a tag or the time of a level by a request.
+template <class Rules>
+void BasicFairQueue<Rules>::charge_level(Contender& payer, std::uint8_t kind, std::uint64_t cost,
+                                         bool picked) {
+  Level& level = level_of(payer);
+  if (!picked) pass(level, payer, kind);
+  if (payer.state == State::kAbsent && payer.link.is_linked())
+    absent_.erase(absent_.iterator_to(payer));
+  payer.start += passed(cost, payer.slope);
+  level.largest_cost = std::max(cost, level.largest_cost - level.largest_cost / 256);
+  requeue(level, payer);
+  if (Rules::kTimePasses) pass_time(level, cost);
+}
+
+// Service moves the time, but never past who could go: nobody is later than his finish tag by more
+// than the largest request takes all of them. While nothing closes and nobody comes back with
+// credit that holds of itself (a request is late by no more than the one it found under way). Else
+// it must be seen to, or what the others are ahead of him adds up.
+template <class Rules>
+void BasicFairQueue<Rules>::pass_time(Level& level, std::uint64_t cost) {
+  VirtualTime time = passed(cost, level.picked_slope);
+  const auto first = least_finish(level, level.picked_from);
+  if (first && Rules::kWaitsForTheLast) {
+    const auto apart = static_cast<std::int64_t>(first->key - key_of(level.now));
+    const VirtualTime due =
+        (VirtualTime{apart} << kKeyCut) + passed(level.largest_cost, level.picked_slope);
+    time = std::clamp<VirtualTime>(due, 0, time);
+  }
+  shift_time(level, level.picked_from, time);
+}
+
+// It was not picked, for nothing could be: it came, and went at once. As if it had waited.
+template <class Rules>
+void BasicFairQueue<Rules>::pass(Level& level, Contender& payer, std::uint8_t kind) {
+  if (payer.state == State::kOut) {
+    enter(level, payer, kind);
+    go_absent(level, payer, now_);
+  } else if (payer.link.is_linked()) {
+    note_think(payer, now_ - payer.left_ns);
+  }
+  const auto least = least_start(level, DirectionMask::both());
+  const VirtualTime start = real_start(level, payer);
+  const VirtualTime first = least ? std::min(*least, start) : start;
+  shift_time(level, DirectionMask::both(), std::max<VirtualTime>(0, first - level.now));
+  picked(level, DirectionMask::both());
+}
+
+template <class Rules>
+void BasicFairQueue<Rules>::requeue(Level& level, Contender& payer) {
+  if (payer.state == State::kOut) return;
+  if (payer.state == State::kAbsent) {
+    if (payer.awaited) level.of_kind(payer.kind).absent.update(payer.id, key_of(payer.start));
+    return;
+  }
+  KeyHeap& eligible = level.of_kind(payer.kind).eligible;
+  if (eligible.holds(payer.id) && !is_early(level, payer)) {
+    guess(level, payer);
+    eligible.update(payer.id, finish_key(payer));
+  } else {
+    unqueue(level, payer);
+    queue(level, payer);
+  }
+}
+
+template <class Rules>
+void BasicFairQueue<Rules>::completed(Node& node, TimeNs now) {
+  advance(now);
+  Place& place = place_of(node);
+  const auto ended = [this](Contender& payer) {
+    assert(payer.at_device > 0);
+    if (--payer.at_device > 0 || payer.state != State::kAbsent) return;
+    begin_absence(level_of(payer), payer);
+  };
+  if (place.level != nullptr) ended(place.level->own_tasks);
+  for (Place* payer = &place; payer != nullptr; payer = payer->parent) ended(payer->as_child);
+}
+
+}  // namespace blkio::bfq_weights

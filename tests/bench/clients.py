@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: MIT
+"""The clients of the data path's tables: fio, in a peer's groups; and what they and the machine say
+about a run."""
+import dataclasses
+import json
+import os
+import subprocess
+import time
+
+import jobs
+import lib
+from disks import SIZE
+
+MORE_SECONDS = 60  # than the run itself: then something hangs
+TICK_SECONDS = 1 / os.sysconf("SC_CLK_TCK")
+FOREVER_SECONDS = 1000
+FOLLOWERS = 10  # after a stall, before the most punctual of them says anything
+
+
+@dataclasses.dataclass(frozen=True)
+class Load:
+    operation: str
+    block: str
+    depth: int
+    clients: int = 1
+
+    def __str__(self):
+        clients = f", {self.clients} clients" if self.clients > 1 else ""
+        return f"{self.operation} {self.block} QD {self.depth}{clients}"
+
+
+def start(peer, load, number, seconds):
+    """fio as client `number` of the peer."""
+    command = ["fio", "--name=bench", f"--filename={peer.path}", "--allow_file_create=0",
+               "--direct=1", "--thread", "--ioengine=libaio", "--time_based",
+               f"--runtime={round(1000 * seconds)}ms", f"--size={SIZE}", "--norandommap",
+               "--randrepeat=0", f"--rw={load.operation}", f"--bs={load.block}",
+               f"--iodepth={load.depth}", "--lat_percentiles=1", "--clat_percentiles=0",
+               "--percentile_list=50:99", "--output-format=json"]
+
+    def prepare():
+        jobs.die_with_parent()
+        peer.enter(number)
+
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                               text=True, preexec_fn=prepare)
+    jobs.children.append(process)
+    return process
+
+
+def finish(process, load, seconds):
+    """fio's own words about what it did."""
+    try:
+        output = process.communicate(timeout=seconds + MORE_SECONDS)[0]
+    except subprocess.TimeoutExpired as error:
+        raise AssertionError(f"fio has not ended {MORE_SECONDS} s after its time") from error
+    said, _, report = output.partition("{")
+    lib.check(process.returncode == 0, f"fio exited with {process.returncode}: {said[:500]}")
+    job = json.JSONDecoder().raw_decode("{" + report)[0]["jobs"][0]
+    return job["read" if "read" in load.operation else "write"]
+
+
+def kill(processes):
+    for process in processes:
+        process.kill()
+        process.communicate()
+        jobs.children.remove(process)
+
+
+def run(peer, load, seconds):
+    """One run: requests per second of all clients; the worst client's latencies in us; what a
+    request cost the peer's processes and the whole machine, in us of a CPU."""
+    before, machine_before = cpu_seconds(peer.pids), machine_seconds()
+    processes = [start(peer, load, number, seconds) for number in range(load.clients)]
+    try:
+        reports = [finish(process, load, seconds) for process in processes]
+    finally:
+        kill(processes)
+    used = cpu_seconds(peer.pids) - before
+    machine = {key: value - machine_before[key] for key, value in machine_seconds().items()}
+    ios = max(1, sum(report["total_ios"] for report in reports))
+    return {"iops": sum(report["iops"] for report in reports),
+            "p50_us": max(percentile(report, "50") for report in reports),
+            "p99_us": max(percentile(report, "99") for report in reports),
+            "cpu_us": 1e6 * used / ios if peer.pids else None,
+            "machine_cpu_us": 1e6 * machine["busy"] / ios,
+            "steal": machine["steal"] / machine["all"]}
+
+
+def percentile(report, percent):
+    return report["lat_ns"]["percentile"][percent + ".000000"] / 1000
+
+
+def cpu_seconds(pids):
+    """User and system time of the processes, which must be alive."""
+    total = 0
+    for pid in pids:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as stream:
+            fields = stream.read().rpartition(")")[2].split()
+        total += (int(fields[11]) + int(fields[12])) * TICK_SECONDS
+    return total
+
+
+def machine_seconds():
+    """Of all CPUs: at work, stolen by the host, and altogether."""
+    with open("/proc/stat", encoding="ascii") as stream:
+        ticks = map(int, stream.readline().split()[1:9])
+    user, nice, system, idle, wait, irq, softirq, steal = ticks
+    busy = user + nice + system + irq + softirq
+    return {"busy": busy * TICK_SECONDS, "steal": steal * TICK_SECONDS,
+            "all": (busy + steal + idle + wait) * TICK_SECONDS}
+
+
+class Neighbour:
+    """A client of group 1 in the background, held to `iops` with `load.depth` requests waiting."""
+
+    def __init__(self, peer, load, iops):
+        self._group, self._device = peer.groups[1], peer.disk.device
+        self._group.limit("read_iops", self._device, iops)
+        self._process = start(peer, load, 1, FOREVER_SECONDS)
+        # Some count what arrives: from when all of the backlog is there, that is what leaves, too.
+        lib.eventually(lambda: self._group.ios(self._device) >= load.depth or self._ended(), 10,
+                       "the neighbour is at work")
+        self._since, self._before = time.monotonic(), self._group.ios(self._device)
+
+    def _ended(self):
+        return self._process.poll() is not None
+
+    def iops(self):
+        """What it has had per second, as its group has counted."""
+        lib.check(not self._ended(), "the neighbour has ended")
+        done = self._group.ios(self._device) - self._before
+        return done / (time.monotonic() - self._since)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        kill([self._process])
+
+
+def lateness(path, interval_ns, credit_ns, catch_up_ns, seconds):
+    """Reads one after the other under a limit of one per interval; by how many ns each came back
+    after its planned time. By throttle/README.md the first of an idle group goes at once and has
+    `credit`; from then on the plan advances by the interval."""
+    import workload
+
+    descriptor, memory = workload.open_file(path), workload.buffer(4096)
+    time.sleep(0.05)  # idle
+    late = []
+    now = time.monotonic_ns()
+    plan, end = now - credit_ns, now + round(1e9 * seconds)
+    os.preadv(descriptor, [memory], 0)
+    while now < end:
+        plan += interval_ns
+        os.preadv(descriptor, [memory], 0)
+        now = time.monotonic_ns()
+        late.append(now - plan)
+    return without_moves(late, catch_up_ns)
+
+
+def without_moves(late, catch_up_ns):
+    """A request that goes later than `catch_up` moves the plan of all that follow; one that had
+    gone in time, and whose client was late, does not. Which of them it was, those who follow show:
+    of a moved plan even the most punctual are late."""
+    best, moved, result = min(late), 0, []
+    for index, value in enumerate(late):
+        follow = late[index:]
+        if result and result[-1] > catch_up_ns and len(follow) >= FOLLOWERS:
+            moved = max(moved, min(follow) - best)
+        result.append(value - moved)
+    return result
+
+
+def own_lateness(interval_ns, seconds):
+    """The same of a client that only sleeps: the least that can be had of this machine."""
+    import ctypes
+
+    ctypes.CDLL(None).prctl(29, 1, 0, 0, 0)  # PR_SET_TIMERSLACK, in ns
+    plan = time.monotonic_ns()
+    late = []
+    for _ in range(round(1e9 * seconds / interval_ns)):
+        plan += interval_ns
+        time.sleep(max(0, plan - time.monotonic_ns()) / 1e9)
+        late.append(time.monotonic_ns() - plan)
+    return late
