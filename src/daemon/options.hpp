@@ -40,7 +40,7 @@ struct Options {
   std::size_t max_held_bytes = 256u << 20;
   Transport transport = Transport::kAuto;
   unsigned spin_us = 20;
-  unsigned engines = 1;  ///< threads of the data path
+  unsigned engines = 1;            ///< threads of the data path
   Mirror mirror = Mirror::kNamed;  ///< if it can be had
   std::string state;               ///< file that keeps the groups; empty: none does
   std::string control;             ///< socket; empty: the default

@@ -167,8 +167,7 @@ void IoQueue::enqueue(GroupNode& node, QueuedIo& io) {
   const Direction direction = direction_of(io.op);
   GroupNode::Side& side = node.side(direction);
   if (side.waiting.empty()) {
-    waiting_sides_.push_back(side);
-    side.settled_ns = now_;
+    begin_waiting(side);
   } else if (nodes_with_rules_ != 0) {
     settle(side);
   }
@@ -184,8 +183,14 @@ void IoQueue::dequeue(GroupNode& node, QueuedIo& io) {
   if (nodes_with_rules_ != 0) settle(side, &io);
   side.waiting.erase(side.waiting.iterator_to(io));
   if (!side.waiting.empty()) return;
-  waiting_sides_.erase(waiting_sides_.iterator_to(side));
+  if (side.link.is_linked()) waiting_sides_.erase(waiting_sides_.iterator_to(side));
   if (side.overdue.armed()) overdue_.erase(side.overdue);
+}
+
+// Of a queue that was empty. Where nobody has rules nobody asks who waits.
+void IoQueue::begin_waiting(GroupNode::Side& side) {
+  side.settled_ns = now_;
+  if (nodes_with_rules_ != 0) waiting_sides_.push_back(side);
 }
 
 // The queue has become non-empty. Gates nobody was waiting at may have opened unnoticed.
@@ -556,6 +561,7 @@ void IoQueue::set_rules(GroupId group, const DeviceRules& rules, Levels levels, 
   settle_passing();
   if (rules.empty() && nodes_.find(group) == nodes_.end()) return;
   GroupNode& node = node_of(group);
+  if (nodes_with_rules_ == 0) find_waiting();
   settle_all();
   const DeviceRules old = node.gate.rules();
   const std::array before{node.gate.opens_at(Direction::kRead),
@@ -570,6 +576,14 @@ void IoQueue::set_rules(GroupId group, const DeviceRules& rules, Levels levels, 
   if (earlier) replan();
   if (nodes_with_bound_ == 0 && overdue_.empty()) return;
   for (GroupNode::Side& side : waiting_sides_) watch(side);
+}
+
+void IoQueue::find_waiting() {
+  for (auto& [group, node] : nodes_) {
+    for (GroupNode::Side& side : node->sides) {
+      if (!side.waiting.empty() && !side.link.is_linked()) waiting_sides_.push_back(side);
+    }
+  }
 }
 
 void IoQueue::count_rules(const DeviceRules& before, const DeviceRules& after) {
@@ -655,10 +669,9 @@ void IoQueue::move_requests(GroupNode& node, GroupNode& heir) {
     if (side.overdue.armed()) overdue_.erase(side.overdue);
     if (side.link.is_linked()) waiting_sides_.erase(waiting_sides_.iterator_to(side));
     const bool was_empty = to.waiting.empty();
-    if (was_empty) to.settled_ns = now_;
     move(moving, to.waiting);
     if (!was_empty || to.waiting.empty()) continue;
-    waiting_sides_.push_back(to);
+    begin_waiting(to);
     first_in(heir, direction);
   }
 }

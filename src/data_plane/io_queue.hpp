@@ -72,7 +72,7 @@ struct GroupNode {
     Direction direction() const { return deadline.direction(); }
 
     IoList waiting;                             ///< of the group's own tasks
-    boost::intrusive::list_member_hook<> link;  ///< linked: something waits
+    boost::intrusive::list_member_hook<> link;  ///< linked: something waits, and there are rules
     Deadlines::Hook deadline;     ///< armed: the gate is closed and something behind it could go
     Deadlines::Hook overdue;      ///< armed: the first one's time to be held is bounded
     GroupNode* holder = nullptr;  ///< while the deadline is armed: who has made it so late
@@ -205,6 +205,8 @@ class IoQueue {
   void advance(TimeNs now);
   void enqueue(GroupNode& node, QueuedIo& io);
   void dequeue(GroupNode& node, QueuedIo& io);
+  void begin_waiting(GroupNode::Side& side);
+  void find_waiting();
   void first_in(GroupNode& node, Direction direction);
   void settle_passing();
   void dispatch(GroupNode& node, QueuedIo& io);

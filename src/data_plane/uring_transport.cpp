@@ -17,6 +17,9 @@ namespace {
 constexpr std::size_t kPayloadBytes = kMaxTransfer + BufferArena::kSlack;
 constexpr std::size_t kHeaderBytes = 512;
 
+/// The worker's memory is locked, and plain MADV_DONTNEED leaves locked pages (Linux 5.18).
+constexpr int kGiveBack = 24;  // MADV_DONTNEED_LOCKED
+
 /// Larger numbers are the kernel's own, see ClassicTransport.
 constexpr int kLargestErrno = 511;
 
@@ -221,7 +224,7 @@ void UringTransport::touch(Entry& entry, std::size_t bytes) {
 void UringTransport::give_back_pages() {
   for (Entry* entry : emptied_) {
     if (!entry->with_kernel || touched_bytes_ <= kIdleBytes) continue;
-    madvise(entry->buffer.payload, kPayloadBytes, MADV_DONTNEED);
+    madvise(entry->buffer.payload, kPayloadBytes, kGiveBack);
     touched_bytes_ -= std::exchange(entry->touched_bytes, 0);
   }
   emptied_.clear();

@@ -41,7 +41,7 @@ class UringTransport final : public Transport, private MessageSink {
  private:
   static constexpr unsigned kFirstEntries = 8;      ///< of each queue
   static constexpr unsigned kMostEntries = 16'384;  ///< of the connection
-  static constexpr std::size_t kIdleBytes = 64u << 20;
+  static constexpr std::size_t kIdleBytes = 32u << 20;
 
   struct Entry : Completion, Slot {
     UringTransport* transport = nullptr;
