@@ -14,7 +14,8 @@ namespace blkio::data_plane {
 
 /// The place a message came in that must also carry its reply (an entry of a FUSE ring).
 struct Slot {
-  Buffer buffer;  ///< the payload's; belongs to the transport
+  Buffer buffer;                 ///< the payload's; belongs to the transport
+  std::uint32_t zero_bytes = 0;  ///< so many at its start are known to be zero
 };
 
 /// Whom a reply goes to.

@@ -184,6 +184,7 @@ void UringTransport::deliver(Entry& entry) {
   if (message.header.opcode == FUSE_LOOKUP) message.body = message.payload;
   message.slot = &entry;
   touch(entry, message.payload.size());
+  if (!message.payload.empty()) entry.zero_bytes = 0;
   sink_.on_message(message, entry.buffer);
 }
 
@@ -196,6 +197,8 @@ void UringTransport::reply(Request& request, int error, std::byte* data, std::ui
   if (error < 0 || error > kLargestErrno) error = EIO;
   if (error != 0) bytes = 0;
   if (bytes != 0 && data != entry.buffer.payload) std::memmove(entry.buffer.payload, data, bytes);
+  const bool from_device = request.io.op == Op::kRead && request.device_bytes != 0;
+  if (bytes != 0 && !from_device) entry.zero_bytes = 0;
   fuse_out_header header{};
   header.len = static_cast<std::uint32_t>(sizeof header) + bytes;
   header.error = -error;

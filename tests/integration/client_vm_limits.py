@@ -38,4 +38,4 @@ def test(scratch):
     check_even(ios_limited, 100, "100 requests a second")
 
 
-lib.main(test, tries=3)
+lib.main(test, tries=4)

@@ -4,7 +4,7 @@ is written is read again, aligned or not, direct or not."""
 import os
 
 import lib
-from lib import MIB
+from lib import KIB, MIB
 
 
 def test(scratch):
@@ -24,6 +24,20 @@ def test(scratch):
                 read = b"".join(os.pread(stream.fileno(), 100_001, at)
                                 for at in range(offset, offset + 2 * MIB, 100_001))
             lib.check(read[:2 * MIB] == written, f"{path}: read back from {offset}")
+
+    device_of_zeros(scratch)
+
+
+def device_of_zeros(scratch):
+    """What was written there is not what is read, whatever lay in the ring's entries before."""
+    nothing = lib.Device("null9", "7:9", MIB, f"device=7:9=null:{MIB}")
+    scratch.blkio([nothing], "transport=uring", name="zeros")
+    with open(nothing.path, "r+b", buffering=0) as stream:
+        for _ in range(50):  # more often than there are entries
+            os.pwrite(stream.fileno(), os.urandom(64 * KIB), 512)
+            os.fstat(stream.fileno())
+            for size, offset in ((64 * KIB, 0), (4 * KIB, 512), (100_001, 3), (MIB, 0)):
+                lib.check(not any(os.pread(stream.fileno(), size, offset)), f"{size} zeros")
 
 
 lib.main(test)

@@ -133,7 +133,7 @@ def requirements():
     lib.binary("guest_io")
     kernel = os.path.join(KERNEL, "vmlinuz")
     if not os.path.exists(kernel):
-        raise lib.Skip(f"no {kernel}: tests/integration/guest/fetch_kernel.sh gets one")
+        raise lib.Skip(f"no {kernel}: tests/integration/guest/fetch_kernel.sh {KERNEL} gets one")
     return kernel
 
 

@@ -1,18 +1,17 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# fetch_kernel.sh DIRECTORY: Debian's kernel for virtual machines, and of its modules the ones a virtio
-# disk needs, without installing it. Does nothing if there is one.
+# fetch_kernel.sh DIRECTORY: Debian's kernel for virtual machines, and of its modules those a virtio
+# disk may need, without installing it. Does nothing if they are there.
 set -e
 directory=$1
 [ ! -e "$directory/vmlinuz" ] || exit 0
 [ "$(dpkg --print-architecture)" = amd64 ] || exit 0 # the guest of the tests is a PC
-mkdir -p "$directory"
-cd "$directory"
 package=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/^ *Depends: \(linux-image-[^ ]*\).*/\1/p')
-rm -rf ./*.deb boot lib usr
-apt-get download -qq "$package"
-dpkg --fsys-tarfile "$package"_*.deb | tar -x --wildcards './boot/vmlinuz-*' '*/drivers/virtio/*' \
-    '*/drivers/block/virtio_blk*'
-find . -name '*.ko' -exec mv {} . \;
-mv boot/vmlinuz-* vmlinuz
-rm -rf ./*.deb boot lib usr
+here=$(mktemp -d)
+trap 'rm -rf "$here"' EXIT
+(cd "$here" && apt-get download -qq -o APT::Sandbox::User=root "$package")
+dpkg --fsys-tarfile "$here"/*.deb | tar -x -C "$here" --wildcards './boot/vmlinuz-*' \
+    '*/drivers/virtio/virtio*.ko' '*/drivers/block/virtio_blk.ko'
+mkdir -p "$directory"
+find "$here" -name 'virtio*.ko' -exec mv {} "$directory" \;
+mv "$here"/boot/vmlinuz-* "$directory/vmlinuz"
