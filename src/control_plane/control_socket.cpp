@@ -42,10 +42,6 @@ FileId id_of(const std::string& path) {
   return {found.st_dev, found.st_ino};
 }
 
-json refusal(const std::string& why) {
-  return {{"ok", false}, {"error", why}};
-}
-
 void answer(const ControlHandler& handler, std::string_view line, const ControlReply& reply) {
   const auto request = json::parse(line, nullptr, false);
   if (!request.is_object()) return reply(refusal("the request is not a JSON object"));
@@ -97,6 +93,10 @@ Result<void> bind_to(int fd, const std::string& path) {
 }
 
 }  // namespace
+
+json refusal(const std::string& why) {
+  return {{"ok", false}, {"error", why}};
+}
 
 struct ControlSocket::State {
   State(asio::io_context& context, std::string where, ControlHandler what)

@@ -20,6 +20,8 @@ namespace blkio::control_plane {
 /// Takes a whole reply: {"ok": true, ...} or {"ok": false, "error": "..."}. On the thread of the
 /// io_context, once.
 using ControlReply = std::function<void(const nlohmann::json&)>;
+/// The reply to a request that fails: one line that names the object and the reason.
+nlohmann::json refusal(const std::string& why);
 /// Answers a request, now or later. What it throws of std::exception is an answer too.
 using ControlHandler = std::function<void(const nlohmann::json&, ControlReply)>;
 

@@ -12,6 +12,7 @@
 #include "cgroupfs/group_tree.hpp"
 #include "cgroupfs/rule_checks.hpp"
 #include "cgroupfs/rules.hpp"
+#include "control_socket.hpp"
 
 namespace blkio::control_plane {
 namespace {
@@ -107,10 +108,6 @@ std::string read_tokens(const json& request, TokenRule& tokens) {
     return fmt::format("tokens-max: should be requests, at most {}", kMaxTokens);
   tokens.max = max == 0 ? std::nullopt : std::optional(max);
   return "";
-}
-
-json refusal(const std::string& why) {
-  return {{"ok", false}, {"error", why}};
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include "cgroupfs/grammar.hpp"
 #include "cgroupfs/rule_checks.hpp"
 #include "device_text.hpp"
+#include "fingerprint.hpp"
 
 namespace blkio::control_plane {
 namespace {
@@ -252,17 +253,16 @@ void SavedCounts::restore_to(stats::DeviceStats& stats) const {
 }
 
 std::uint64_t SavedCounts::print() const {
-  std::uint64_t print = 14695981039346656037U;  // FNV-1a, a number at a time
-  const auto mix = [&](std::uint64_t number) { print = (print ^ number) * 1099511628211U; };
+  Fingerprint print;
   for (const Row& row : rows) {
     for (const OpCounts* counts : {&row.own, &row.inherited}) {
-      mix(counts->read);
-      mix(counts->write);
-      mix(counts->discard);
+      print.mix(counts->read);
+      print.mix(counts->write);
+      print.mix(counts->discard);
     }
   }
-  for (const auto& [total, word] : kTotalWords) mix(scheduling.*total);
-  return print;
+  for (const auto& [total, word] : kTotalWords) print.mix(scheduling.*total);
+  return print.value();
 }
 
 // ---- records -----------------------------------------------------------------------------------

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "cgroupfs/rules.hpp"
+#include "fingerprint.hpp"
 
 namespace blkio::control_plane {
 namespace {
@@ -44,10 +45,6 @@ std::string boot_id() {
 std::uint64_t pid_namespace() {
   struct stat found {};
   return ::stat("/proc/self/ns/pid", &found) == 0 ? found.st_ino : 0;
-}
-
-std::uint64_t mix(std::uint64_t print, std::uint64_t number) {
-  return (print ^ number) * 1099511628211U;  // FNV-1a, a number at a time
 }
 
 }  // namespace
@@ -364,8 +361,9 @@ void StateKeeper::put_members() {
   std::unordered_map<GroupId, std::uint64_t> prints;
   std::vector<SavedTask> tasks;
   const auto put_group = [&](GroupId group) {
-    std::uint64_t print = 1;
-    for (const SavedTask& task : tasks) print = mix(print, static_cast<std::uint64_t>(task.tid));
+    Fingerprint seen;
+    for (const SavedTask& task : tasks) seen.mix(static_cast<std::uint64_t>(task.tid));
+    const std::uint64_t print = seen.value();
     const auto known = written_members_.find(group);
     if (pass_->whole || known == written_members_.end() || known->second != print) {
       put(members_record(group, tasks));

@@ -80,29 +80,6 @@ Result<void> check_unique(const std::vector<Device>& devices, const BackingDevic
   return success();
 }
 
-/// A device for a running worker: all that is known of it, and its descriptors.
-LinkMessage describe(const ProxiedDevice& device) {
-  const BackingDevice& from = device.backing;
-  LinkMessage message{{{"ok", true},
-                       {"kind", static_cast<int>(from.kind)},
-                       {"number", to_text(from.number)},
-                       {"name", from.name},
-                       {"path", from.path},
-                       {"bytes", from.bytes},
-                       {"logical_block", from.logical_block},
-                       {"alignment", from.alignment},
-                       {"direct", from.direct},
-                       {"read_only", from.read_only},
-                       {"permissions", from.permissions},
-                       {"uid", from.uid},
-                       {"gid", from.gid},
-                       {"slot", device.slot},
-                       {"mount", {{"path", device.mount.path}, {"id", device.mount.id}}}},
-                      {device.mount.fuse_fd}};
-  if (from.fd >= 0) message.descriptors.push_back(from.fd);
-  return message;
-}
-
 /// A memfd, so that a later worker finds what an earlier one left.
 Result<SharedState*> make_shared_state() {
   const int fd = memfd_create("blkio-state", MFD_CLOEXEC);
@@ -338,7 +315,7 @@ Result<LinkMessage> Holder::add_device(const std::string& text) {
     if (device.fd >= 0) close(device.fd);
     return added.error();
   }
-  return describe(all_.devices.back());
+  return to_message(all_.devices.back());
 }
 
 Result<LinkMessage> Holder::remove_device(const std::string& text) {

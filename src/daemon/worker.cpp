@@ -18,7 +18,6 @@
 #include <cstdlib>
 #include <filesystem>
 #include <nlohmann/json.hpp>
-#include <set>
 #include <utility>
 
 #include "cgroupfs/file_table.hpp"
@@ -36,7 +35,8 @@
 #include "control_plane/rule_commands.hpp"
 #include "control_plane/state_keeper.hpp"
 #include "control_plane/task_directory.hpp"
-#include "data_plane/engine.hpp"
+#include "data_plane/engines.hpp"
+#include "device_changes.hpp"
 #include "holder_link.hpp"
 
 namespace blkio::daemon {
@@ -46,6 +46,7 @@ namespace asio = boost::asio;
 using control_plane::ControlReply;
 using control_plane::EngineController;
 using control_plane::parse_device_number;
+using control_plane::refusal;
 using control_plane::TaskDirectory;
 using control_plane::to_text;
 using data_plane::TransportKind;
@@ -64,13 +65,6 @@ std::string_view words_of(TransportKind kind) {
 constexpr auto kDrainEvery = std::chrono::milliseconds(20);
 /// Who waits for news is not woken more often (the kernel: CGROUP_FILE_NOTIFY_MIN_INTV).
 constexpr auto kNewsPause = std::chrono::milliseconds(10);
-/// Until a device that is to go has ended its requests.
-constexpr auto kLookAgain = std::chrono::milliseconds(2);
-
-bool has_weights(const Options& options, DeviceNumber number) {
-  const auto told = options.weights.find(number);
-  return told == options.weights.end() || told->second;
-}
 
 std::vector<EngineController::Device> controlled_devices(const Inheritance& from) {
   std::vector<EngineController::Device> devices;
@@ -85,35 +79,6 @@ cgroupfs::Creator creator(mode_t mode) {
   return {mode, getuid(), getgid(), cgroupfs::FuseSession::system_wall_clock()};
 }
 
-/// As the holder describes it.
-ProxiedDevice device_from(const LinkMessage& message) {
-  const json& from = message.body;
-  ProxiedDevice device;
-  data_plane::BackingDevice& backing = device.backing;
-  backing.kind = static_cast<data_plane::BackingKind>(from.at("kind").get<int>());
-  backing.number = parse_device_number(from.at("number").get<std::string>()).value();
-  backing.name = from.at("name");
-  backing.path = from.at("path");
-  backing.bytes = from.at("bytes");
-  backing.logical_block = from.at("logical_block");
-  backing.alignment = from.at("alignment");
-  backing.direct = from.at("direct");
-  backing.read_only = from.at("read_only");
-  backing.permissions = from.at("permissions");
-  backing.uid = from.at("uid");
-  backing.gid = from.at("gid");
-  backing.fd = message.descriptors.size() > 1 ? message.descriptors[1] : -1;
-  device.slot = from.at("slot");
-  device.mount.path = from.at("mount").at("path");
-  device.mount.id = from.at("mount").at("id");
-  device.mount.fuse_fd = message.descriptors.at(0);
-  return device;
-}
-
-json refusal(const std::string& why) {
-  return {{"ok", false}, {"error", why}};
-}
-
 /// The whole worker: builds the two planes, joins them, runs the control thread.
 class Worker {
  public:
@@ -124,7 +89,6 @@ class Worker {
 
  private:
   data_plane::EngineOptions engine_options();
-  data_plane::EngineDevice engine_device(const ProxiedDevice& device);
   std::vector<data_plane::EngineDevice> engine_devices();
   cgroupfs::FileServices services();
   std::optional<DeviceNumber> find_device(const std::string& text) const;
@@ -143,13 +107,6 @@ class Worker {
   json status();
   json devices();
   json set_scheduler(const json& request);
-  void add_device(const std::string& text, const ControlReply& reply);
-  json device_arrived(const LinkMessage& message);
-  void remove_device(const std::string& text, const ControlReply& reply);
-  void detach_when_drained(DeviceNumber number, const ControlReply& reply);
-  void forget_when_quiet(DeviceNumber number, const ControlReply& reply);
-  void forget_device(DeviceNumber number);
-  void after(std::chrono::milliseconds delay, std::function<void()> what);
 
   Inheritance& from_;
   asio::io_context io_;
@@ -173,10 +130,10 @@ class Worker {
   std::unique_ptr<cgroupfs::FuseSession> session_;
   std::atomic<const cgroupfs::FuseSession*> watched_ = nullptr;  ///< session_, for the engine
   std::atomic<bool> news_are_coming_ = false;
+  std::optional<DeviceChanges> device_changes_;
   std::unique_ptr<control_plane::RuleCommands> rule_commands_;
   std::unique_ptr<control_plane::ControlSocket> control_;
   std::map<DeviceNumber, std::optional<GroupId>> default_groups_;
-  std::set<DeviceNumber> leaving_;  ///< being removed
   bool stopping_ = false;
 };
 
@@ -201,14 +158,11 @@ data_plane::EngineOptions Worker::engine_options() {
   return options;
 }
 
-data_plane::EngineDevice Worker::engine_device(const ProxiedDevice& device) {
-  return {device.backing, device.mount.fuse_fd, &from_.shared->devices[device.slot],
-          has_weights(from_.options, device.backing.number)};
-}
-
 std::vector<data_plane::EngineDevice> Worker::engine_devices() {
   std::vector<data_plane::EngineDevice> devices;
-  for (const ProxiedDevice& device : from_.devices) devices.push_back(engine_device(device));
+  for (const ProxiedDevice& device : from_.devices) {
+    devices.push_back(engine_device(from_, device));
+  }
   return devices;
 }
 
@@ -299,6 +253,8 @@ std::optional<DeviceNumber> Worker::find_device(const std::string& text) const {
 }
 
 Result<void> Worker::open_control() {
+  device_changes_.emplace(
+      DeviceChanges::Parts{io_, holder_, from_, *engines_, controller_, *tree_, state_.get()});
   rule_commands_ = std::make_unique<control_plane::RuleCommands>(
       services(), [this](const std::string& text) { return find_device(text); });
   std::string path = from_.options.control;
@@ -446,8 +402,8 @@ void Worker::answer(const json& request, const ControlReply& reply) {
   if (command == "devices") return reply(devices());
   if (command == "scheduler") return reply(set_scheduler(request));
   if (control_plane::RuleCommands::takes(command)) return reply(rule_commands_->answer(request));
-  if (command == "device add") return add_device(request.at("device"), reply);
-  if (command == "device remove") return remove_device(request.at("device"), reply);
+  if (command == "device add") return device_changes_->add(request.at("device"), reply);
+  if (command == "device remove") return device_changes_->remove(request.at("device"), reply);
   reply(refusal(fmt::format("unknown command: {}", command)));
 }
 
@@ -462,96 +418,6 @@ json Worker::set_scheduler(const json& request) {
     return refusal(fmt::format("{}: should be bfq or none", name));
   controller_.set_scheduler(*number, name == "bfq");
   return {{"ok", true}};
-}
-
-void Worker::after(std::chrono::milliseconds delay, std::function<void()> what) {
-  auto timer = std::make_shared<asio::steady_timer>(io_, delay);
-  timer->async_wait([timer, what = std::move(what)](const boost::system::error_code& stopped) {
-    if (!stopped) what();
-  });
-}
-
-// ---- devices that come and go ------------------------------------------------------------------
-
-void Worker::add_device(const std::string& text, const ControlReply& reply) {
-  holder_.ask({{"add", text}}, [this, reply](const LinkMessage& message) {
-    reply(message.body.value("ok", false) ? device_arrived(message) : message.body);
-  });
-}
-
-json Worker::device_arrived(const LinkMessage& message) {
-  const ProxiedDevice device = device_from(message);
-  const DeviceNumber number = device.backing.number;
-  if (const Result<void> served = engines_->add_device(engine_device(device)); !served) {
-    holder_.ask({{"remove", to_text(number)}}, [](const LinkMessage&) {});
-    close(device.mount.fuse_fd);
-    if (device.backing.fd >= 0) close(device.backing.fd);
-    return refusal(served.error().to_string());
-  }
-  from_.devices.push_back(device);
-  from_.device_directory = std::filesystem::path(device.mount.path).parent_path();
-  controller_.device_added({number, has_weights(from_.options, number)});
-  if (state_ != nullptr) state_->device_added(number);
-  return {{"ok", true},
-          {"device", to_text(number)},
-          {"path", from_.device_directory + "/" + device.backing.name}};
-}
-
-/// First nothing new is begun, and what waits fails; then, when the device has done its part, the
-/// connection goes; then all that is known of it.
-void Worker::remove_device(const std::string& text, const ControlReply& reply) {
-  const auto number = parse_device_number(text);
-  if (!number || !controller_.has_device(*number)) {
-    return reply(refusal(fmt::format("{}: no such device is proxied", text)));
-  }
-  if (!leaving_.insert(*number).second) {
-    return reply(refusal(fmt::format("{}: is being removed already", text)));
-  }
-  engines_->on_shard(*number, [](data_plane::DeviceShard& shard, TimeNs) { shard.stop(); });
-  detach_when_drained(*number, reply);
-}
-
-void Worker::detach_when_drained(DeviceNumber number, const ControlReply& reply) {
-  bool drained = false;
-  engines_->on_shard(number,
-                     [&](data_plane::DeviceShard& shard, TimeNs) { drained = shard.drained(); });
-  if (!drained) {
-    return after(kLookAgain, [this, number, reply] { detach_when_drained(number, reply); });
-  }
-  holder_.ask({{"remove", to_text(number)}}, [this, number, reply](const LinkMessage& message) {
-    if (message.body.value("ok", false)) return forget_when_quiet(number, reply);
-    leaving_.erase(number);
-    reply(message.body);
-  });
-}
-
-void Worker::forget_when_quiet(DeviceNumber number, const ControlReply& reply) {
-  bool quiet = false;
-  engines_->on_shard(number,
-                     [&](data_plane::DeviceShard& shard, TimeNs) { quiet = shard.quiet(); });
-  if (!quiet) {
-    return after(kLookAgain, [this, number, reply] { forget_when_quiet(number, reply); });
-  }
-  engines_->remove_device(number);
-  forget_device(number);
-  reply({{"ok", true}});
-}
-
-/// As in the kernel, the rules and counters of a device go with it.
-void Worker::forget_device(DeviceNumber number) {
-  leaving_.erase(number);
-  controller_.device_removed(number);
-  tree_->for_each_in_subtree(tree_->root(), [&](const cgroupfs::Group& group) {
-    if (!cgroupfs::forget_rules(*tree_->find(group.id), number)) return;
-    controller_.set_weights(group.id, group.weights, group.leaf_weights);
-    if (state_ != nullptr) state_->group_changed(group.id);
-  });
-  std::erase_if(from_.devices, [&](const ProxiedDevice& device) {
-    if (device.backing.number != number) return false;
-    close(device.mount.fuse_fd);
-    if (device.backing.fd >= 0) close(device.backing.fd);
-    return true;
-  });
 }
 
 int Worker::run() {

@@ -8,10 +8,10 @@
 #include <vector>
 
 #include "control_plane/cgroup_hierarchy.hpp"
-#include "data_plane/backing_device.hpp"
 #include "data_plane/device_files.hpp"
 #include "mounts.hpp"
 #include "options.hpp"
+#include "proxied_device.hpp"
 
 namespace blkio::daemon {
 
@@ -21,12 +21,6 @@ struct SharedState {
   static constexpr std::size_t kDevices = 256;
   std::uint32_t version = 1;
   std::array<data_plane::Negotiated, kDevices> devices{};
-};
-
-struct ProxiedDevice {
-  data_plane::BackingDevice backing;
-  Mount mount;
-  std::size_t slot = 0;  ///< in SharedState::devices
 };
 
 /// What the holder has made and the worker uses. Descriptors stay the holder's, but for those it
