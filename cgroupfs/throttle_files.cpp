@@ -8,6 +8,7 @@
 #include <iterator>
 #include <utility>
 
+#include "blkio/limit_words.hpp"
 #include "cgroupfs/rules.hpp"
 
 namespace blkio::cgroupfs {
@@ -38,15 +39,6 @@ Show show_rules(const RuleField& field) {
     return text;
   };
 }
-
-constexpr std::array<std::pair<Limit, const char*>, kLimits> kStatNames{{
-    {Limit::kReadBps, "read_bps"},
-    {Limit::kWriteBps, "write_bps"},
-    {Limit::kReadIops, "read_iops"},
-    {Limit::kWriteIops, "write_iops"},
-    {Limit::kTotalBps, "total_bps"},
-    {Limit::kTotalIops, "total_iops"},
-}};
 
 std::string stat_of(std::string_view name, const LimitReport& report) {
   return fmt::format("{} delayed={} held_ns={} binding={}", name, report.delayed, report.held_ns,
@@ -81,7 +73,7 @@ Show show_throttle_stat() {
     std::string text;
     for_each_rules(services, group, [&](DeviceNumber device, const DeviceRules& rules) {
       const ThrottleReport report = services.controller.throttle_report(group.id, device);
-      for (const auto& [limit, name] : kStatNames) {
+      for (const auto& [limit, name] : kLimitWords) {
         if (rules.of(limit).per_second) append_row(text, device, stat_of(name, report.of(limit)));
       }
       if (tokens_bind(rules)) append_row(text, device, stat_of("tokens", report.tokens));

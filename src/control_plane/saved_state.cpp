@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
+#include "blkio/limit_words.hpp"
 #include "cgroupfs/file_table.hpp"
 #include "cgroupfs/grammar.hpp"
 #include "cgroupfs/rule_checks.hpp"
@@ -33,15 +34,6 @@ constexpr std::array<std::pair<Counter, const char*>, 7> kCounterWords{{
     {Counter::kMerged, "merged"},
 }};
 static_assert(kCounterWords.size() == kCounters - 1, "all but the gauge");
-
-constexpr std::array<std::pair<Limit, const char*>, kLimits> kLimitWords{{
-    {Limit::kReadBps, "read_bps"},
-    {Limit::kWriteBps, "write_bps"},
-    {Limit::kReadIops, "read_iops"},
-    {Limit::kWriteIops, "write_iops"},
-    {Limit::kTotalBps, "total_bps"},
-    {Limit::kTotalIops, "total_iops"},
-}};
 
 constexpr std::array<std::pair<std::uint64_t Totals::*, const char*>, 8> kTotalWords{{
     {&Totals::time_ns, "time_ns"},
