@@ -98,7 +98,8 @@ def test(scratch):
     print(f"{sum(client.runs for client in clients)} runs, "
           f"{sum(client.bytes for client in clients) // MIB} MiB, {changes} changes; "
           f"memory {before // KIB} KiB, then {after // KIB} KiB")
-    lib.check(after - before < SLACK_BYTES, "memory does not grow")
+    if not lib.has_sanitizer(lib.binary("blkio")):  # it keeps memory that was given back
+        lib.check(after - before < SLACK_BYTES, "memory does not grow")
 
 
 lib.main(test)
