@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <sys/sysinfo.h>
 
+#include <algorithm>
 #include <cassert>
 #include <cerrno>
 #include <cstdlib>
@@ -72,8 +73,7 @@ void UringTransport::turn() {
   cold_.turn();
   if (paused_ || exhausted_ || lost_) return;
   for (std::size_t i = 0; i < queues_.size(); ++i) {
-    const Queue& queue = queues_[i];
-    if (queue.with_kernel * 4 < queue.entries) grow(static_cast<std::uint16_t>(i), queue.entries);
+    if (queues_[i].with_kernel < spare_ / 2) grow(static_cast<std::uint16_t>(i), spare_);
   }
 }
 
@@ -104,10 +104,9 @@ void UringTransport::on_replied(Request& request) {
 /// No request passes until every queue has an entry.
 void UringTransport::begin() {
   queues_.resize(static_cast<std::size_t>(get_nprocs_conf()));
+  spare_ = std::max(kSpareEntries / static_cast<unsigned>(queues_.size()), kFewestSpare);
   cold_.pause(false);
-  for (std::size_t i = 0; i < queues_.size(); ++i) {
-    grow(static_cast<std::uint16_t>(i), kFirstEntries);
-  }
+  for (std::size_t i = 0; i < queues_.size(); ++i) grow(static_cast<std::uint16_t>(i), spare_);
 }
 
 void UringTransport::grow(std::uint16_t queue, unsigned entries) {
@@ -163,7 +162,7 @@ void UringTransport::on_entry(Entry& entry, std::int32_t result) {
 void UringTransport::entry_failed(Entry& entry, int error) {
   if (is_end(error)) {
     on_connection_lost();
-  } else if (error == ENOMEM && queues_[entry.queue].entries > kFirstEntries) {
+  } else if (error == ENOMEM && queues_[entry.queue].entries > 1) {
     --queues_[entry.queue].entries;
     exhausted_ = true;
   } else {

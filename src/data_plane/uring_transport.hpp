@@ -14,7 +14,9 @@ namespace blkio::data_plane {
 
 /// The kernel has a queue per possible CPU; an entry is room for one request of one queue, with the
 /// kernel or with us. A request that waits here keeps its entry, so entries are added while few of
-/// a queue's are left with the kernel: whoever is held must not hold up others.
+/// a queue's are left with the kernel: whoever is held must not hold up others. They are added long
+/// before there is none: a request that finds none lies in the kernel's queue until the reply to
+/// another of that queue fetches it; a new entry does not.
 ///
 /// INIT, FORGET and INTERRUPT travel over /dev/fuse, and everything does while the kernel has not
 /// agreed to the ring (enable_uring of the fuse module is off).
@@ -39,8 +41,9 @@ class UringTransport final : public Transport, private MessageSink {
   bool quiet() const override { return with_kernel_ == 0 && cold_.quiet(); }
 
  private:
-  static constexpr unsigned kFirstEntries = 8;      ///< of each queue
-  static constexpr unsigned kMostEntries = 16'384;  ///< of the connection
+  static constexpr unsigned kSpareEntries = 2048;   ///< to be with the kernel, of all queues,
+  static constexpr unsigned kFewestSpare = 64;      ///< but of each at least so many
+  static constexpr unsigned kMostEntries = 65'536;  ///< of the connection
   static constexpr std::size_t kIdleBytes = 32u << 20;
 
   struct Entry : Completion, Slot {
@@ -77,6 +80,7 @@ class UringTransport final : public Transport, private MessageSink {
   const Negotiated& negotiated_;
   ClassicTransport cold_;
   std::vector<Queue> queues_;  ///< empty until the ring is in use
+  unsigned spare_ = 0;         ///< kSpareEntries, for one queue
   std::vector<std::unique_ptr<Chunk>> chunks_;
   std::vector<Request*> replied_;  ///< since the last turn
   std::vector<Entry*> replying_;   ///< with pages to give back; their replies are queued,
