@@ -68,6 +68,10 @@ class Ring {
   void submit() { io_uring_submit(&ring_); }
   /// Submits what was queued and does not wait; true if there are completions.
   bool poll();
+  /// True if something has completed whose handler has not been called.
+  bool has_completions() {
+    return io_uring_cq_ready(&ring_) != 0 || io_uring_cq_has_overflow(&ring_);
+  }
   /// Calls the handlers of all completions there are; false if there are none.
   bool reap();
   /// Both, one after the other.

@@ -70,6 +70,7 @@ void UringTransport::turn() {
   for (Request* request : replied_) sink_.on_replied(*request);
   replied_.clear();
   give_back_pages();
+  ++turn_;
   cold_.turn();
   if (paused_ || exhausted_ || lost_) return;
   for (std::size_t i = 0; i < queues_.size(); ++i) {
@@ -210,6 +211,7 @@ void UringTransport::reply(Request& request, int error, std::byte* data, std::ui
   request.slot = nullptr;
   request.buffer = nullptr;
   replied_.push_back(&request);
+  entry.replied_turn = turn_;
   if (touched_bytes_ > kIdleBytes) replying_.push_back(&entry);
   submit(entry, kRingCommitAndFetch, commit_id);
 }
@@ -221,11 +223,14 @@ void UringTransport::touch(Entry& entry, std::size_t bytes) {
 }
 
 /// The kernel copies a reply when it is submitted and a request when we ask for completions, both
-/// on this thread (IORING_SETUP_DEFER_TASKRUN): in between nobody looks at the payload of an entry
-/// that is with the kernel.
+/// on this thread (IORING_SETUP_DEFER_TASKRUN): in between nobody needs the payload of an entry
+/// that is with the kernel, unless its reply is queued only, or a request has come that we have not
+/// seen.
 void UringTransport::give_back_pages() {
+  if (ring_.has_completions()) return;
   for (Entry* entry : emptied_) {
-    if (!entry->with_kernel || touched_bytes_ <= kIdleBytes) continue;
+    if (!entry->with_kernel || entry->replied_turn == turn_) continue;
+    if (touched_bytes_ <= kIdleBytes) break;
     madvise(entry->buffer.payload, kPayloadBytes, kGiveBack);
     touched_bytes_ -= std::exchange(entry->touched_bytes, 0);
   }

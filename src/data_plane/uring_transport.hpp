@@ -50,6 +50,7 @@ class UringTransport final : public Transport, private MessageSink {
     UringTransport* transport = nullptr;
     RingHeader* header = nullptr;
     std::array<iovec, 2> places{};
+    std::uint64_t replied_turn = 0;   ///< when its last reply was queued
     std::uint32_t touched_bytes = 0;  ///< of its payload, at most
     std::uint16_t queue = 0;
     bool with_kernel = false;
@@ -85,6 +86,7 @@ class UringTransport final : public Transport, private MessageSink {
   std::vector<Request*> replied_;  ///< since the last turn
   std::vector<Entry*> replying_;   ///< with pages to give back; their replies are queued,
   std::vector<Entry*> emptied_;    ///< or have been handed to the kernel
+  std::uint64_t turn_ = 1;         ///< what was queued in an earlier one has been submitted
   std::size_t entries_ = 0;
   std::size_t with_kernel_ = 0;
   std::size_t touched_bytes_ = 0;
