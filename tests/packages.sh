@@ -5,7 +5,7 @@ BUILD_PACKAGES="build-essential cmake ninja-build pkg-config python3 libfuse3-de
   libboost-dev libspdlog-dev libfmt-dev catch2 libcli11-dev nlohmann-json3-dev"
 TEST_PACKAGES="fio qemu-utils qemu-system-common libnbd-bin nbdkit libaio-dev e2fsprogs util-linux
   mount clang-format man-db tar cgroup-tools crun runc busybox-static golang-go
-  golang-github-opencontainers-runc-dev golang-github-containerd-cgroups-dev"
+  golang-github-opencontainers-runc-dev golang-github-containerd-cgroups-dev qemu-system-x86"
 
 # install_packages NAME...: what dpkg does not know as installed, and nothing else.
 install_packages() {

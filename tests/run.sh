@@ -39,6 +39,7 @@ run_labels() {
 step "packages"
 # shellcheck disable=SC2086
 install_packages $BUILD_PACKAGES $TEST_PACKAGES || exit 1
+tests/integration/guest/fetch_kernel.sh build/guest-kernel || echo "no kernel for virtual machines"
 
 step "build (release)"
 build release || exit 1

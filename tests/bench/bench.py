@@ -20,11 +20,12 @@ import data_path  # noqa: E402
 import inside_limits  # noqa: E402
 import lib  # noqa: E402
 import limits  # noqa: E402
+import qemu_limits  # noqa: E402
 import service  # noqa: E402
 import shares  # noqa: E402
 
 TABLES = {**data_path.TABLES, "control_plane": control_plane, "shares": shares, "service": service,
-          "inside_limits": inside_limits, "limits": limits}
+          "inside_limits": inside_limits, "limits": limits, "qemu_limits": qemu_limits}
 # Names that stand for others, and tables that are part of others.
 SETS = {"data_path": list(data_path.TABLES)}
 PARTS = {"data_path_asked": data_path.ASKED}

@@ -219,15 +219,15 @@ class Qemu(Exported):
     """qemu-storage-daemon's FUSE export over a throttle node."""
 
     name = "QEMU FUSE export, throttle"
+    limits = "x-bps-total=1000000000000,x-iops-total=1000000000"
 
     def __init__(self, scratch, disk):
         lib.need("qemu-storage-daemon")
         super().__init__(scratch, disk)
 
     def commands(self):
-        limits = "throttle-group,id=limits,x-bps-total=1000000000000,x-iops-total=1000000000"
         return [(self.is_mounted, [
-            "qemu-storage-daemon", "--object", limits,
+            "qemu-storage-daemon", "--object", f"throttle-group,id=limits,{self.limits}",
             "--blockdev", f"driver=host_device,node-name=disk,filename={self.disk.device.source},"
                           "cache.direct=on,aio=io_uring",
             "--blockdev", "driver=throttle,node-name=limited,throttle-group=limits,file=disk",

@@ -48,6 +48,17 @@ def check_in_time(condition, message):
         raise Late(message)
 
 
+def patiently(function, *arguments, tries=4):
+    """Calls it, and again while it is only late."""
+    for left in range(tries - 1, -1, -1):
+        try:
+            return function(*arguments)
+        except Late as complaint:
+            print(f"late, at a load average of {os.getloadavg()[0]:.1f}: {complaint}", flush=True)
+            if not left:
+                raise
+
+
 def check_errno(expected, function, *arguments):
     """function(*arguments) fails with one of the errno names in `expected` ("EROFS|EACCES")."""
     try:

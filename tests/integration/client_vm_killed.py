@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""client_vm_killed.py AIO: a virtual machine killed while 64 of its requests wait, at 6 a second more
-than 10 s of them: it is gone within a second, and its group empty.
+"""client_vm_killed.py AIO: a virtual machine killed while 64 of its requests wait, at 6 a second
+more than 10 s of them: it is gone within a second, and its group empty.
 """
 import sys
 import time

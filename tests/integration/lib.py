@@ -28,8 +28,8 @@ import time
 import traceback
 
 from checks import (SOURCE, Late, Skip, binary, check, check_duration,  # noqa: F401
-                    check_errno, check_in_time, check_rate, eventually, has_sanitizer, need, run,
-                    sanitizer_reports)
+                    check_errno, check_in_time, check_rate, eventually, has_sanitizer, need,
+                    patiently, run, sanitizer_reports)
 from groups import Group
 from jobs import Job, children, die_on_sigterm_of_parent  # noqa: F401
 from machine import (detach_loops, kernel_complaints, mounts_below, offer_fuse_over_io_uring,  # noqa: F401

@@ -4,8 +4,8 @@
     machine = vm.Machine(scratch, group, [vm.Disk(device, "native")])
     [times] = machine.run(vm.io("read", "vda", 4096, 1024))
 
-QEMU interprets the guest's instructions (TCG), so it runs wherever the tests do. The guest's clock is
-QEMU's: the same as the host's, to a few parts in a million.
+QEMU interprets the guest's instructions (TCG), so it runs wherever the tests do. The guest's clock
+is QEMU's, which is the host's.
 """
 import json
 import os
@@ -26,8 +26,8 @@ class Disk:
 
 
 def io(operation, disk, block, count, parallel=16):
-    """What one job of guest_io is told. A machine that has to wait for a CPU still has requests that
-    wait for their turn, if there are enough of them."""
+    """What one job of guest_io is told. With enough requests at a time, some still wait for their
+    turn while the machine waits for a CPU."""
     return f"{operation} {disk} {block} {count} {parallel}"
 
 
@@ -43,8 +43,9 @@ class Machine:
         qmp = Listener(scratch.path(f"{name}.qmp"))
         # What the kernel has to say is in a *.log, which a test that fails shows.
         self.process = group.popen(
-            "nice", "-n", str(NICE), "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-            "-accel", "tcg", "-cpu", "max", "-m", "128", "-kernel", kernel, "-initrd", initramfs,
+            "nice", "-n", str(NICE), "qemu-system-x86_64", "-nodefaults", "-no-user-config",
+            "-display", "none", "-no-reboot", "-accel", "tcg", "-cpu", "max", "-m", "128",
+            "-kernel", kernel, "-initrd", initramfs,
             "-append", "console=ttyS0 loglevel=4 panic=-1 tsc=unstable clocksource=acpi_pm",
             "-serial", f"file:{scratch.path(name)}-console.log",
             "-chardev", f"socket,id=port,path={serial.path}", "-serial", "chardev:port",

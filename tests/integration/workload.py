@@ -44,16 +44,17 @@ def seconds(path, operation, block, count, direct=True, sync=False, offset=0):
 
 
 def repeat_until(path, operation, block, end, direct=True):
-    """Requests until the monotonic clock shows `end`; how many completed by then."""
+    """Requests until the monotonic clock shows `end`; how many completed by then. `operation` is read,
+    write, or total: one of each in turn."""
     descriptor = open_file(path, direct=direct)
     blocks = os.fstat(descriptor).st_size // block
     if not blocks:
         blocks = os.lseek(descriptor, 0, os.SEEK_END) // block
     memory = buffer(block)
-    step = os.preadv if operation == "read" else os.pwritev
+    steps = {"read": [os.preadv], "write": [os.pwritev], "total": [os.preadv, os.pwritev]}[operation]
     count = 0
     while True:
-        step(descriptor, [memory], count % blocks * block)
+        steps[count % len(steps)](descriptor, [memory], count % blocks * block)
         if time.monotonic() >= end:
             return count
         count += 1

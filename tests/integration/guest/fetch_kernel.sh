@@ -6,7 +6,8 @@ set -e
 directory=$1
 [ ! -e "$directory/vmlinuz" ] || exit 0
 [ "$(dpkg --print-architecture)" = amd64 ] || exit 0 # the guest of the tests is a PC
-package=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/^ *Depends: \(linux-image-[^ ]*\).*/\1/p')
+package=$(apt-cache depends linux-image-cloud-amd64 |
+    sed -n 's/^ *Depends: \(linux-image-[^ ]*\).*/\1/p')
 here=$(mktemp -d)
 trap 'rm -rf "$here"' EXIT
 (cd "$here" && apt-get download -qq -o APT::Sandbox::User=root "$package")
