@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <boost/container/small_vector.hpp>
 #include <boost/intrusive/list.hpp>
 #include <cstddef>
 #include <cstdint>
@@ -11,8 +12,8 @@
 #include <optional>
 #include <vector>
 
-#include "bfq_weights/key_heap.hpp"
 #include "bfq_weights/scheduler.hpp"
+#include "bfq_weights/tournament.hpp"
 #include "bfq_weights/virtual_time.hpp"
 
 namespace blkio::bfq_weights {
@@ -95,7 +96,7 @@ class BasicFairQueue final : public Scheduler {
 
   enum class State : std::uint8_t {
     kOut,     ///< does not compete; `start` is a real tag. In all others it is a stored one
-    kQueued,  ///< could go: in one of its class's two heaps
+    kQueued,  ///< could go: in one of its class's two tournaments
     kAbsent,  ///< in the weight sum only: its requests are at the device, or just ended
   };
 
@@ -107,12 +108,13 @@ class BasicFairQueue final : public Scheduler {
     std::uint64_t estimate = 0;  ///< of its next request's cost; no less, for one with children
     Place* place = nullptr;
     std::uint32_t id = 0;
+    std::uint32_t seat = 0;  ///< in the tournaments of its level
     std::uint32_t weight = kDefaultWeight;
     std::uint32_t at_device = 0;  ///< requests charged, not ended
     State state = State::kOut;
     std::uint8_t kind = 0;  ///< DirectionMask::bits() of what it can serve, or last could
     bool own = false;
-    bool awaited = false;  ///< absent, and in its class's heap of such
+    bool awaited = false;  ///< absent, and in its class's tournament of such
     TimeNs left_ns = 0;    ///< when its absence began: nothing waits, nothing is at the device
     TimeNs think_ns = 0;   ///< how long it uses to be absent: an exponential mean
     boost::intrusive::list_member_hook<> link;  ///< linked: absent, by left_ns
@@ -122,22 +124,26 @@ class BasicFairQueue final : public Scheduler {
       boost::intrusive::member_hook<Contender, decltype(Contender::link), &Contender::link>,
       boost::intrusive::constant_time_size<false>>;
 
+  /// Who has this number in the tournaments of a level, and what these need of him: nobody's own
+  /// memory is touched until he is served.
+  struct Seat {
+    std::uint32_t id = 0;
+    Span span = 0;  ///< from start to finish; of who waits
+  };
+
   /// The contenders of one level that can serve the same directions. Real tag = stored + offset.
   struct alignas(64) Class {
-    explicit Class(KeyHeap::Positions& positions)
-        : eligible(positions), waiting(positions), absent(positions) {}
     bool empty() const { return waiting.empty() && eligible.empty(); }
 
     VirtualTime offset = 0;
-    KeyHeap eligible;  ///< by finish
-    KeyHeap waiting;   ///< by start
-    KeyHeap absent;    ///< by start; the awaited ones
+    Tournament eligible;  ///< by finish
+    Tournament waiting;   ///< by start
+    Tournament absent;    ///< by start; the awaited ones
   };
 
-  /// What a node with children keeps of them and of its own tasks.
+  /// What a node with children keeps of them and of its own tasks. What a decision needs of it is
+  /// in its first two lines and the first two of a class.
   struct alignas(64) Level {
-    explicit Level(KeyHeap::Positions& positions)
-        : classes{Class(positions), Class(positions), Class(positions)} {}
     Class& of_kind(std::uint8_t kind) { return classes[kind - 1U]; }
     /// Are there any who can serve just this now?
     bool has(std::uint8_t kind) const { return (queued >> kind & 1U) != 0; }
@@ -146,13 +152,15 @@ class BasicFairQueue final : public Scheduler {
 
     VirtualTime now = 0;
     std::uint64_t largest_cost = 0;  ///< lately
-    std::array<std::uint32_t, 3> weights{};
-    std::uint32_t picked_weight = 1;  ///< of those who could have gone at the last pick
     std::uint64_t picked_slope = slope_of(1);
-    std::uint32_t contenders = 1;
+    std::uint32_t picked_weight = 1;  ///< of those who could have gone at the last pick
+    std::array<std::uint32_t, 3> weights{};
     DirectionMask picked_from;
-    std::uint8_t queued = 0;       ///< a bit per kind: has()
-    std::array<Class, 3> classes;  ///< {R}, {W}, {R, W}
+    std::uint8_t queued = 0;                        ///< a bit per kind: has()
+    boost::container::small_vector<Seat, 6> seats;  ///< as many as end with the second line
+    std::array<Class, 3> classes;                   ///< {R}, {W}, {R, W}
+    std::uint32_t contenders = 1;
+    std::vector<std::uint32_t> free_seats;
     Contender own_tasks;
   };
 
@@ -201,10 +209,14 @@ class BasicFairQueue final : public Scheduler {
   static Level& level_of(Contender& contender);
   static VirtualTime real_start(Level& level, const Contender& contender);
   static Span span(const Contender& contender);
-  static Key finish_key(const Contender& contender);
+  static VirtualTime finish(const Contender& contender);
+  Contender& contender(const Level& level, Word word) {
+    return contender(level.seats[number_of(word)].id);
+  }
   Contender& contender(std::uint32_t id) { return places_[id / 2].contender(id); }
 
   void make_level(Place& place);
+  static void seat(Level& level, Contender& contender);
   void stop_awaiting(Place& closed);
   void refresh(Place& place, Why why);
   void change(Contender& contender, DirectionMask mask, Why why);
@@ -228,7 +240,11 @@ class BasicFairQueue final : public Scheduler {
   Contender* first_to_go(Level& level, DirectionMask allowed);
   void shift_time(Level& level, DirectionMask allowed, VirtualTime time);
   Contender* first_eligible(Level& level, DirectionMask allowed);
-  static std::optional<KeyHeap::Entry> least_finish(Level& level, DirectionMask allowed);
+  static Word least_finish(Level& level, DirectionMask allowed);
+  // Inline: gcc takes a function that only prefetches for one that does nothing, and leaves out
+  // its calls.
+  [[gnu::always_inline]] void fetch_next(Level& level, const Class& of_class);
+  [[gnu::always_inline]] static void fetch_level(const Place& place);
   void promote(Level& level, Class& of_class);
   Contender* first_absent(Level& level, DirectionMask allowed);
   std::optional<VirtualTime> least_start(Level& level, DirectionMask allowed);
@@ -243,7 +259,6 @@ class BasicFairQueue final : public Scheduler {
   const bool anticipates_;
   TimeNs now_ = kLongAgo;
   Places places_;
-  KeyHeap::Positions positions_;
   Absent absent_;  ///< those with nothing at the device, in the order they left
   Place* root_ = nullptr;
   std::optional<Pick> picked_;

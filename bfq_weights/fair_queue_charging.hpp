@@ -51,11 +51,10 @@ void BasicFairQueue<Rules>::charge_level(Contender& payer, std::uint8_t kind, st
 template <class Rules>
 void BasicFairQueue<Rules>::pass_time(Level& level, std::uint64_t cost) {
   VirtualTime time = passed(cost, level.picked_slope);
-  const auto first = least_finish(level, level.picked_from);
-  if (first && Rules::kWaitsForTheLast) {
-    const auto apart = static_cast<std::int64_t>(first->key - key_of(level.now));
+  const Word first = least_finish(level, level.picked_from);
+  if (first != kNobody && Rules::kWaitsForTheLast) {
     const VirtualTime due =
-        (VirtualTime{apart} << kKeyCut) + passed(level.largest_cost, level.picked_slope);
+        time_of(first) - level.now + passed(level.largest_cost, level.picked_slope);
     time = std::clamp<VirtualTime>(due, 0, time);
   }
   shift_time(level, level.picked_from, time);
@@ -81,13 +80,14 @@ template <class Rules>
 void BasicFairQueue<Rules>::requeue(Level& level, Contender& payer) {
   if (payer.state == State::kOut) return;
   if (payer.state == State::kAbsent) {
-    if (payer.awaited) level.of_kind(payer.kind).absent.update(payer.id, key_of(payer.start));
+    if (payer.awaited)
+      level.of_kind(payer.kind).absent.set(payer.seat, word_of(payer.start, payer.seat));
     return;
   }
-  KeyHeap& eligible = level.of_kind(payer.kind).eligible;
-  if (eligible.holds(payer.id) && !is_early(level, payer)) {
+  Tournament& eligible = level.of_kind(payer.kind).eligible;
+  if (eligible.at(payer.seat) != kNobody && !is_early(level, payer)) {
     guess(level, payer);
-    eligible.update(payer.id, finish_key(payer));
+    eligible.set(payer.seat, word_of(finish(payer), payer.seat));
   } else {
     unqueue(level, payer);
     queue(level, payer);

@@ -30,6 +30,7 @@ std::optional<Scheduler::Pick> BasicFairQueue<Rules>::pick(DirectionMask allowed
     if (next == nullptr) return std::nullopt;
     if (next->own) break;
     place = next->place;
+    fetch_level(*place);
     if (Rules::kNarrowsMask) allowed = allowed & place->gates;
   }
   picked_ = Pick{place, next_direction(*place, allowed & place->own_heads)};
@@ -94,38 +95,68 @@ void BasicFairQueue<Rules>::shift_time(Level& level, DirectionMask allowed, Virt
 template <class Rules>
 auto BasicFairQueue<Rules>::first_eligible(Level& level, DirectionMask allowed) -> Contender* {
   for (std::uint8_t kind = 1; kind <= 3; ++kind) {
-    if ((kind & allowed.bits()) != 0 && level.has(kind)) promote(level, level.of_kind(kind));
+    if ((kind & allowed.bits()) == 0 || !level.has(kind)) continue;
+    Class& of_class = level.of_kind(kind);
+    fetch_next(level, of_class);
+    promote(level, of_class);
   }
-  const auto first = least_finish(level, allowed);
-  return first ? &contender(first->id) : nullptr;
+  const Word first = least_finish(level, allowed);
+  return first == kNobody ? nullptr : &contender(level, first);
 }
 
-// Of those known to be eligible.
+// With very many groups a decision is as long as it waits for memory. Whose turn it most likely is
+// is known before it is certain: his lines, and those in which he will be seated anew, come
+// meanwhile.
 template <class Rules>
-std::optional<KeyHeap::Entry> BasicFairQueue<Rules>::least_finish(Level& level,
-                                                                  DirectionMask allowed) {
-  std::optional<KeyHeap::Entry> first;
+inline void BasicFairQueue<Rules>::fetch_next(Level& level, const Class& of_class) {
+  const bool known = !of_class.eligible.empty();
+  const Word first = known ? of_class.eligible.first() : of_class.waiting.first();
+  if (first == kNobody) return;
+  const Place& place = places_[level.seats[number_of(first)].id / 2];
+  __builtin_prefetch(&place, 1);
+  __builtin_prefetch(&place.as_child, 1);
+  of_class.eligible.fetch(number_of(first));
+  of_class.waiting.fetch(number_of(first));
+}
+
+// All that the next level's decision begins with, not one line after the other. The level knows
+// which of its classes it needs; that is most likely the one its group itself is in.
+template <class Rules>
+inline void BasicFairQueue<Rules>::fetch_level(const Place& place) {
+  if (place.level == nullptr) return;
+  const auto* level = reinterpret_cast<const std::byte*>(place.level.get());
+  const auto* of_class =
+      reinterpret_cast<const std::byte*>(&place.level->of_kind(place.as_child.kind));
+  for (const std::byte* from : {level, of_class}) {
+    __builtin_prefetch(from, 1);
+    __builtin_prefetch(from + 64, 1);
+  }
+}
+
+// Of those known to be eligible; kNobody: there are none.
+template <class Rules>
+Word BasicFairQueue<Rules>::least_finish(Level& level, DirectionMask allowed) {
+  Word least = kNobody;
   for (std::uint8_t kind = 1; kind <= 3; ++kind) {
     if ((kind & allowed.bits()) == 0 || !level.has(kind)) continue;
     const Class& of_class = level.of_kind(kind);
     if (of_class.eligible.empty()) continue;
-    const KeyHeap::Entry& top = of_class.eligible.top();
-    const KeyHeap::Entry real{top.key + key_of(of_class.offset), top.id, 0};
-    if (!first || real.before(*first)) first = real;
+    least = std::min(least, of_class.eligible.first() + time_of(of_class.offset));
   }
-  return first;
+  return least;
 }
 
-// Moves those the time has come to into the heap by finish. The time of a class never runs
+// Those the time has come to are ordered by finish from now on. The time of a class never runs
 // backwards, so nobody has to be moved back.
 template <class Rules>
 void BasicFairQueue<Rules>::promote(Level& level, Class& of_class) {
-  const Key now = key_of(level.now - of_class.offset);
+  const VirtualTime now = level.now - of_class.offset;
   while (!of_class.waiting.empty()) {
-    const KeyHeap::Entry top = of_class.waiting.top();
-    if (before(now, top.key) && Rules::kNeedsEligibility) break;
-    of_class.waiting.erase(top.id);
-    of_class.eligible.push(top.id, after(top.key, top.span));
+    const Word first = of_class.waiting.first();
+    if (time_of(first) > now && Rules::kNeedsEligibility) break;
+    const std::uint32_t seat = number_of(first);
+    of_class.waiting.set(seat, kNobody);
+    of_class.eligible.set(seat, after(first, level.seats[seat].span));
   }
 }
 
@@ -136,9 +167,9 @@ std::optional<VirtualTime> BasicFairQueue<Rules>::least_start(Level& level, Dire
   for (std::uint8_t kind = 1; kind <= 3; ++kind) {
     Class& of_class = level.of_kind(kind);
     if ((kind & allowed.bits()) == 0) continue;
-    for (const KeyHeap* heap : {&of_class.waiting, &of_class.absent}) {
-      if (heap->empty()) continue;
-      const VirtualTime start = contender(heap->top().id).start + of_class.offset;
+    for (const Tournament* those : {&of_class.waiting, &of_class.absent}) {
+      if (those->empty()) continue;
+      const VirtualTime start = contender(level, those->first()).start + of_class.offset;
       if (!least || start < *least) least = start;
     }
   }
@@ -151,7 +182,7 @@ auto BasicFairQueue<Rules>::first_absent(Level& level, DirectionMask allowed) ->
   for (std::uint8_t kind = 1; kind <= 3; ++kind) {
     const Class& of_class = level.of_kind(kind);
     if ((kind & allowed.bits()) == 0 || of_class.absent.empty()) continue;
-    Contender& absent = contender(of_class.absent.top().id);
+    Contender& absent = contender(level, of_class.absent.first());
     if (first == nullptr || real_start(level, absent) < real_start(level, *first)) first = &absent;
   }
   return first;
@@ -163,8 +194,8 @@ template <class Rules>
 bool BasicFairQueue<Rules>::worth_waiting(Level& level, const Contender& absent, Contender& ready) {
   if (absent.at_device > 0 || absent.think_ns > kShortHoldNs) return false;
   if (now_ >= absent.left_ns + kShortHoldNs || real_start(level, absent) > level.now) return false;
-  const Key finish = finish_key(absent) + key_of(level.of_kind(absent.kind).offset);
-  return before(finish, finish_key(ready) + key_of(level.of_kind(ready.kind).offset));
+  const VirtualTime due = finish(absent) + level.of_kind(absent.kind).offset;
+  return due < finish(ready) + level.of_kind(ready.kind).offset;
 }
 
 // The group that is meant is the one far down that is expected to come back.

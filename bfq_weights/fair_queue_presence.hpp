@@ -37,8 +37,8 @@ Span BasicFairQueue<Rules>::span(const Contender& contender) {
 }
 
 template <class Rules>
-Key BasicFairQueue<Rules>::finish_key(const Contender& contender) {
-  return after(key_of(contender.start), span(contender));
+VirtualTime BasicFairQueue<Rules>::finish(const Contender& contender) {
+  return after(contender.start, span(contender));
 }
 
 template <class Rules>
@@ -108,9 +108,10 @@ void BasicFairQueue<Rules>::queue(Level& level, Contender& contender) {
   guess(level, contender);
   contender.state = State::kQueued;
   if (is_early(level, contender)) {
-    of_class.waiting.push(contender.id, key_of(contender.start), span(contender));
+    level.seats[contender.seat].span = span(contender);
+    of_class.waiting.set(contender.seat, word_of(contender.start, contender.seat));
   } else {
-    of_class.eligible.push(contender.id, finish_key(contender));
+    of_class.eligible.set(contender.seat, word_of(finish(contender), contender.seat));
   }
 }
 
@@ -122,15 +123,14 @@ void BasicFairQueue<Rules>::guess(const Level& level, Contender& contender) {
 
 template <class Rules>
 bool BasicFairQueue<Rules>::is_early(Level& level, const Contender& contender) {
-  const VirtualTime now = level.now - level.of_kind(contender.kind).offset;
-  return before(key_of(now), key_of(contender.start));
+  return time_of(contender.start) > level.now - level.of_kind(contender.kind).offset;
 }
 
 template <class Rules>
 void BasicFairQueue<Rules>::unqueue(Level& level, Contender& contender) {
   Class& of_class = level.of_kind(contender.kind);
-  KeyHeap& eligible = of_class.eligible;
-  (eligible.holds(contender.id) ? eligible : of_class.waiting).erase(contender.id);
+  const bool eligible = of_class.eligible.at(contender.seat) != kNobody;
+  (eligible ? of_class.eligible : of_class.waiting).set(contender.seat, kNobody);
   if (of_class.empty()) {
     level.queued = static_cast<std::uint8_t>(level.queued & ~(1U << contender.kind));
   }
@@ -226,13 +226,12 @@ void BasicFairQueue<Rules>::await(Level& level, Contender& contender, bool wante
   wanted = wanted && anticipates_;
   if (contender.awaited == wanted) return;
   contender.awaited = wanted;
-  KeyHeap& heap = level.of_kind(contender.kind).absent;
+  Tournament& absent = level.of_kind(contender.kind).absent;
+  absent.set(contender.seat, wanted ? word_of(contender.start, contender.seat) : kNobody);
   if (wanted) {
     ++awaited_;
-    heap.push(contender.id, key_of(contender.start));
   } else {
     --awaited_;
-    heap.erase(contender.id);
     if (held_for_ == &contender) held_for_ = nullptr;
   }
 }

@@ -57,25 +57,38 @@ Scheduler::Node& BasicFairQueue<Rules>::add(Node* parent, void* owner) {
   assert((parent == nullptr) == (root_ == nullptr));
   Place* above = parent == nullptr ? nullptr : &place_of(*parent);
   Place& place = places_.make(above, owner);
-  positions_.resize(std::size_t{2} * places_.size());
   if (above == nullptr) {
     root_ = &place;
     return place;
   }
   if (above->level == nullptr) make_level(*above);
-  const std::size_t contenders = ++above->level->contenders;
-  for (Class& of_class : above->level->classes) {
-    of_class.waiting.reserve(contenders);
-    of_class.eligible.reserve(contenders);
-    of_class.absent.reserve(contenders);
-  }
+  ++above->level->contenders;
+  seat(*above->level, place.as_child);
   return place;
+}
+
+template <class Rules>
+void BasicFairQueue<Rules>::seat(Level& level, Contender& contender) {
+  if (!level.free_seats.empty()) {
+    contender.seat = level.free_seats.back();
+    level.free_seats.pop_back();
+    level.seats[contender.seat].id = contender.id;
+    return;
+  }
+  contender.seat = static_cast<std::uint32_t>(level.seats.size());
+  level.seats.push_back({contender.id, 0});
+  level.free_seats.reserve(level.seats.capacity());  // remove() must not allocate
+  for (Class& of_class : level.classes) {
+    of_class.eligible.grow(level.seats.size());
+    of_class.waiting.grow(level.seats.size());
+    of_class.absent.grow(level.seats.size());
+  }
 }
 
 // From now on the node's own tasks have somebody to compete with.
 template <class Rules>
 void BasicFairQueue<Rules>::make_level(Place& place) {
-  place.level = std::make_unique<Level>(positions_);
+  place.level = std::make_unique<Level>();
   Contender& own_tasks = place.level->own_tasks;
   own_tasks.place = &place;
   own_tasks.id = place.as_child.id + 1;
@@ -84,11 +97,7 @@ void BasicFairQueue<Rules>::make_level(Place& place) {
   own_tasks.slope = slope_of(place.leaf_weight);
   own_tasks.estimate = place.as_child.estimate;
   own_tasks.at_device = place.as_child.at_device;
-  for (Class& of_class : place.level->classes) {
-    of_class.waiting.reserve(1);
-    of_class.eligible.reserve(1);
-    of_class.absent.reserve(1);
-  }
+  seat(*place.level, own_tasks);
   change(own_tasks, place.own_heads, Why::kEmptied);
 }
 
@@ -108,6 +117,7 @@ void BasicFairQueue<Rules>::remove(Node& node) {
     heir.at_device += place.as_child.at_device;
     if (heir.at_device > 0 && heir.link.is_linked()) absent_.erase(absent_.iterator_to(heir));
     --place.parent->level->contenders;
+    place.parent->level->free_seats.push_back(place.as_child.seat);
   }
   places_.destroy(place);
 }

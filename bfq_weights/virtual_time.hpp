@@ -27,26 +27,32 @@ constexpr VirtualTime passed(std::uint64_t cost, std::uint64_t slope) {
   return static_cast<VirtualTime>(static_cast<Product>(cost) * slope);
 }
 
-/// Virtual time cut to what fits into a heap's entry: 43 bits before the point, 21 behind it,
-/// modulo 2^64. Two keys can be compared while they are less than 2^42 apart; a start tag is at
-/// most kMostCost / 1 ahead of its level's time, a finish tag twice that. The cut is made anew from
-/// the exact tag each time, so nothing adds up.
-using Key = std::uint64_t;
-inline constexpr int kKeyCut = 43;
+/// A tag and whose it is: the time with its last 32 bits cut off, a number in their place, so that
+/// of equal ones the lower number is first. The cut is made anew from the exact tag each time, so
+/// nothing adds up.
+using Word = VirtualTime;
+inline constexpr int kCutBits = 32;
+/// Later than any other.
+inline constexpr Word kNobody = ~(Word{1} << 127);
 
-constexpr Key key_of(VirtualTime time) {
-  return static_cast<Key>(time >> kKeyCut);
+constexpr VirtualTime time_of(Word word) {
+  return word >> kCutBits << kCutBits;
 }
-/// From a start key to a finish key: 24 bits and an exponent, so that it fits beside the key.
+constexpr Word word_of(VirtualTime time, std::uint32_t number) {
+  return time_of(time) | number;
+}
+constexpr std::uint32_t number_of(Word word) {
+  return static_cast<std::uint32_t>(word);
+}
+
+/// The way from a start tag to a finish tag, in 2^-21, rounded to 24 bits and an exponent.
 using Span = float;
+inline constexpr int kSpanBits = 43;
 constexpr Span span_of(VirtualTime time) {
-  return static_cast<Span>(key_of(time));
+  return static_cast<Span>(static_cast<std::uint64_t>(time >> kSpanBits));
 }
-constexpr Key after(Key start, Span span) {
-  return start + static_cast<Key>(span);
-}
-constexpr bool before(Key a, Key b) {
-  return static_cast<std::int64_t>(a - b) < 0;
+constexpr VirtualTime after(VirtualTime start, Span span) {
+  return start + (VirtualTime{static_cast<std::uint64_t>(span)} << kSpanBits);
 }
 
 }  // namespace blkio::bfq_weights

@@ -328,7 +328,7 @@ class RandomWorld {
     if (served == pair.a) pair.gain += static_cast<long double>(cost) / a.weight;
     if (served == pair.b) pair.gain -= static_cast<long double>(cost) / b.weight;
     pair.least = std::min(pair.least, pair.gain);
-    // The promise of fair_queue.hpp. Keys are cut to 2^-21 of cost per weight: a millionth of it.
+    // The promise of fair_queue.hpp. Finish tags have 24 bits and more: a millionth of it.
     const long double most = kLargestCost * (3.0L / a.weight + 2.0L / b.weight) * 1.000001L;
     if (pair.gain - pair.least > most) fail_of(pair, (pair.gain - pair.least) / most);
   }
