@@ -11,7 +11,8 @@ namespace blkio::data_plane {
 /// With one request at a time, waking up is most of its cost; with many, or with few that come
 /// seldom, looking is a waste. So this follows how the last looks ended: after kFailures in vain it
 /// lets twice as many sleeps pass as the last time before it tries again, and one that finds
-/// something resets that.
+/// something resets that. A look after one in vain is kPatience times as long: a client that had to
+/// be woken on an idle CPU is slow once, and fast from then on if it finds us awake.
 ///
 /// No clock: the caller measures. One thread.
 class Spinner {
@@ -26,7 +27,7 @@ class Spinner {
       --skip_;
       return 0;
     }
-    return longest_ns_;
+    return failures_ == 0 ? longest_ns_ : kPatience * longest_ns_;
   }
   void found() {
     failures_ = 0;
@@ -41,6 +42,7 @@ class Spinner {
 
  private:
   static constexpr unsigned kFailures = 4;
+  static constexpr TimeNs kPatience = 5;
   static constexpr unsigned kFirstPause = 16;
   static constexpr unsigned kLongestPause = 1024;
 
