@@ -18,10 +18,6 @@ namespace {
 /// are pinned all the same, so a copy cannot fault.
 constexpr RegionIndex kUserMemory = RegionIndex::kNotRegistered;
 
-/// Larger numbers are the kernel's own (ENOTSUPP, ERESTARTSYS): it would refuse the reply, and the
-/// client would wait for ever (fs/fuse/dev.c, fuse_dev_do_write).
-constexpr int kLargestErrno = 511;
-
 Message message_of(const Buffer& landing, std::size_t bytes) {
   Message message;
   const std::byte* start = landing.payload - kWriteHead;
@@ -113,15 +109,8 @@ void ClassicTransport::lost() {
 
 void ClassicTransport::reply(Request& request, int error, std::byte* data, std::uint32_t bytes) {
   assert(request.buffer != nullptr);
-  if (error < 0 || error > kLargestErrno) error = EIO;
-  if (error != 0) {
-    data = request.buffer->payload;
-    bytes = 0;
-  }
-  fuse_out_header header{};
-  header.len = static_cast<std::uint32_t>(sizeof header) + bytes;
-  header.error = -error;
-  header.unique = request.unique;
+  if (error != 0) data = request.buffer->payload;
+  const fuse_out_header header = reply_header(request.unique, error, bytes);
   std::byte* message = data - sizeof header;
   std::memcpy(message, &header, sizeof header);
 

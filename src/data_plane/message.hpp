@@ -2,6 +2,7 @@
 /// A FUSE message as the data plane sees it, whatever way it came.
 #pragma once
 
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -39,5 +40,15 @@ struct Message {
     return true;
   }
 };
+
+/// The head of a reply with `bytes` bytes behind it, or, with an error (positive errno), none.
+/// Numbers above 511 are the kernel's own (ENOTSUPP, ERESTARTSYS): it would refuse the reply, and
+/// the client would wait for ever (fs/fuse/dev.c, fuse_dev_do_write).
+inline fuse_out_header reply_header(std::uint64_t unique, int error, std::uint32_t bytes) {
+  constexpr int kLargestErrno = 511;
+  if (error < 0 || error > kLargestErrno) error = EIO;
+  if (error != 0) bytes = 0;
+  return {static_cast<std::uint32_t>(sizeof(fuse_out_header)) + bytes, -error, unique};
+}
 
 }  // namespace blkio::data_plane

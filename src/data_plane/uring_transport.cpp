@@ -21,9 +21,6 @@ constexpr std::size_t kHeaderBytes = 512;
 /// The worker's memory is locked, and plain MADV_DONTNEED leaves locked pages (Linux 5.18).
 constexpr int kGiveBack = 24;  // MADV_DONTNEED_LOCKED
 
-/// Larger numbers are the kernel's own, see ClassicTransport.
-constexpr int kLargestErrno = 511;
-
 bool is_end(int error) {
   return error == ENOTCONN || error == ECONNABORTED || error == ECANCELED || error == ENODEV;
 }
@@ -194,15 +191,11 @@ void UringTransport::reply(Request& request, int error, std::byte* data, std::ui
     return;
   }
   auto& entry = static_cast<Entry&>(*request.slot);
-  if (error < 0 || error > kLargestErrno) error = EIO;
   if (error != 0) bytes = 0;
   if (bytes != 0 && data != entry.buffer.payload) std::memmove(entry.buffer.payload, data, bytes);
   const bool from_device = request.io.op == Op::kRead && request.device_bytes != 0;
   if (bytes != 0 && !from_device) entry.zero_bytes = 0;
-  fuse_out_header header{};
-  header.len = static_cast<std::uint32_t>(sizeof header) + bytes;
-  header.error = -error;
-  header.unique = request.unique;
+  const fuse_out_header header = reply_header(request.unique, error, bytes);
   std::memcpy(entry.header->in_out, &header, sizeof header);
   entry.header->entry_in_out.payload_bytes = bytes;
   const std::uint64_t commit_id = entry.header->entry_in_out.commit_id;

@@ -75,10 +75,10 @@ def weighted(parent, weights):
 def remove_groups(*groups):
     for group in groups:
         for directory, _, _ in os.walk(group.path, topdown=False):
-            lib.eventually(lambda path=directory: _removed(path), 10, f"{directory} removed")
+            lib.eventually(lambda path=directory: removed(path), 10, f"{directory} removed")
 
 
-def _removed(directory):
+def removed(directory):
     try:
         os.rmdir(directory)
     except OSError:

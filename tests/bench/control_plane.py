@@ -13,7 +13,9 @@ import sys
 import threading
 import time
 
+import contenders
 import lib
+from groups import Group
 
 FEW = 10
 MANY = 10_000
@@ -99,16 +101,7 @@ class Kernel(Hierarchy):
 
     def close(self):
         super().close()
-        for directory, _, _ in os.walk(self.top, topdown=False):
-            lib.eventually(lambda path=directory: removed(path), 10, f"{directory} removed")
-
-
-def removed(directory):
-    try:
-        os.rmdir(directory)
-    except OSError:
-        return False
-    return True
+        contenders.remove_groups(Group(self.top))
 
 
 class Blkio(Hierarchy):
@@ -392,7 +385,8 @@ def kernel_costs(scratch, pid):
     finally:
         move(lib.Group(KERNEL), pid)
         for path in (root.path + "/here", root.path + "/there", root.path):
-            lib.eventually(lambda directory=path: removed(directory), 10, f"{path} removed")
+            lib.eventually(lambda directory=path: contenders.removed(directory), 10,
+                           f"{path} removed")
 
 
 def tasks(scratch, report):
