@@ -251,9 +251,11 @@ class BasicFairQueue final : public Scheduler {
   bool worth_waiting(Level& level, const Contender& absent, Contender& ready);
   void keep_free_for(Contender& absent, TimeNs until);
 
-  void charge_level(Contender& payer, std::uint8_t kind, std::uint64_t cost, bool picked);
+  void charge_contender(Contender& payer, Direction direction, std::uint64_t cost, bool picked);
+  void charge_level(Contender& payer, std::uint64_t cost);
   void pass_time(Level& level, std::uint64_t cost);
-  void pass(Level& level, Contender& payer, std::uint8_t kind);
+  void pass(Contender& payer, DirectionMask only);
+  static DirectionMask gates_above(const Contender& payer);
   void requeue(Level& level, Contender& payer);
 
   const bool anticipates_;

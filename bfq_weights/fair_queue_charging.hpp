@@ -18,24 +18,35 @@ void BasicFairQueue<Rules>::charge(Node& node, Direction direction, std::uint64_
   picked_.reset();
   if (!Rules::kChargesBothDirections && direction == Direction::kWrite) cost = 0;
   Place& place = place_of(node);
-  const auto kind = DirectionMask(direction).bits();
   if (place.level != nullptr) {
-    charge_level(place.level->own_tasks, kind, cost, picked);
+    charge_contender(place.level->own_tasks, direction, cost, picked);
     ++place.level->own_tasks.at_device;
   }
   for (Place* payer = &place; payer != nullptr; payer = payer->parent) {
-    if (payer->parent != nullptr) charge_level(payer->as_child, kind, cost, picked);
+    if (payer->parent != nullptr) charge_contender(payer->as_child, direction, cost, picked);
     ++payer->as_child.at_device;
     if (!Rules::kChargesAncestors) cost = 0;
   }
 }
 
+// It is served among those who can serve the direction, even if that was the last of its requests
+// there; else its own clock would stand still while it is served.
+template <class Rules>
+void BasicFairQueue<Rules>::charge_contender(Contender& payer, Direction direction,
+                                             std::uint64_t cost, bool picked) {
+  const DirectionMask only(direction);
+  const DirectionMask waiting = DirectionMask::of_bits(payer.kind);
+  const bool was_last = payer.state == State::kQueued && !waiting.has(direction);
+  if (was_last) change(payer, waiting | only, Why::kGate);
+  if (!picked) pass(payer, only);
+  charge_level(payer, cost);
+  if (was_last) change(payer, waiting, Why::kGate);
+}
+
 // Rules 8 and 9. Nothing but this moves a tag or the time of a level by a request.
 template <class Rules>
-void BasicFairQueue<Rules>::charge_level(Contender& payer, std::uint8_t kind, std::uint64_t cost,
-                                         bool picked) {
+void BasicFairQueue<Rules>::charge_level(Contender& payer, std::uint64_t cost) {
   Level& level = level_of(payer);
-  if (!picked) pass(level, payer, kind);
   if (payer.state == State::kAbsent && payer.link.is_linked())
     absent_.erase(absent_.iterator_to(payer));
   payer.start += passed(cost, payer.slope);
@@ -60,20 +71,33 @@ void BasicFairQueue<Rules>::pass_time(Level& level, std::uint64_t cost) {
   shift_time(level, level.picked_from, time);
 }
 
-// It was not picked, for nothing could be: it came, and went at once. As if it had waited.
+// It was not picked, for nothing could be: it came, and went at once. As if it had waited for that
+// moment, among those who could have gone.
 template <class Rules>
-void BasicFairQueue<Rules>::pass(Level& level, Contender& payer, std::uint8_t kind) {
+void BasicFairQueue<Rules>::pass(Contender& payer, DirectionMask only) {
+  Level& level = level_of(payer);
   if (payer.state == State::kOut) {
-    enter(level, payer, kind);
+    enter(level, payer, only.bits());
     go_absent(level, payer, now_);
-  } else if (payer.link.is_linked()) {
-    note_think(payer, now_ - payer.left_ns);
+  } else if (payer.state == State::kAbsent) {
+    if (payer.link.is_linked()) note_think(payer, now_ - payer.left_ns);
+    if (payer.kind != only.bits()) change_class(level, payer, only.bits());
   }
-  const auto least = least_start(level, DirectionMask::both());
+  const DirectionMask open = gates_above(payer) | only;
+  const auto least = least_start(level, open);
   const VirtualTime start = real_start(level, payer);
   const VirtualTime first = least ? std::min(*least, start) : start;
-  shift_time(level, DirectionMask::both(), std::max<VirtualTime>(0, first - level.now));
-  picked(level, DirectionMask::both());
+  shift_time(level, open, std::max<VirtualTime>(0, first - level.now));
+  picked(level, open);
+}
+
+// What pick() would have been left with at the payer's level.
+template <class Rules>
+DirectionMask BasicFairQueue<Rules>::gates_above(const Contender& payer) {
+  DirectionMask open = DirectionMask::both();
+  const Place* place = payer.own ? payer.place : payer.place->parent;
+  for (; place != nullptr; place = place->parent) open = open & place->gates;
+  return open;
 }
 
 template <class Rules>

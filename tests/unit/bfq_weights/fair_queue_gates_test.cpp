@@ -54,6 +54,38 @@ TEST_CASE(
   CHECK(open == Shares{{"x", 50}, {"y", 50}});
 }
 
+TEST_CASE("fair queue: nor do turns in writes that come one at a time") {
+  // The same, but each write is the last one of its queue when it goes: x waits with reads only
+  // when it is charged. Inside Q, whose gates are open, P has but reads to wait with, too.
+  const bool picked = GENERATE(true, false);
+  Tree tree;
+  tree.add("Q");
+  tree.add("P", "Q");
+  tree.add("x", "P", 200);
+  tree.add("y", "P", 100);
+  tree.backlog("x", kRead);
+  tree.backlog("y", kRead);
+  const auto write = [&] {
+    if (picked) {
+      tree.arrive("x", kWrite);
+      REQUIRE(tree.turn() == "xW");
+    } else {
+      tree.queue().charge(tree.place("x"), kWrite, 100, tree.now);
+      tree.queue().completed(tree.place("x"), tree.now);
+    }
+  };
+  for (const std::string closed : {"P", "Q"}) {
+    Shares open;
+    for (int i = 0; i < 300; ++i) {
+      tree.gate(closed, kRead, false);
+      for (int writes = 0; writes < 5; ++writes) write();
+      tree.gate(closed, kRead, true);
+      ++open[tree.turn()];
+    }
+    CHECK(open == Shares{{"xR", 200}, {"yR", 100}});
+  }
+}
+
 TEST_CASE("fair queue: weights hold among those who may go: 2:1 with and without a closed gate") {
   // x 200 does both, y 100 reads. All open: 2:1. Reads of x closed: x writes, y reads, still 2:1.
   Tree tree;
