@@ -19,7 +19,8 @@ Wide scaled(Wide value, std::uint64_t from, std::uint64_t to) {
 
 void Pace::publish() {
   // One less than kNever: a plan, however far, is a plan. A bucket may lag by more than all time.
-  opens_at_ = static_cast<TimeNs>(std::clamp<Wide>(planned_, kLongAgo, kNever - 1));
+  const Wide last = std::max(planned_, evenly_);
+  opens_at_ = static_cast<TimeNs>(std::clamp<Wide>(last, kLongAgo, kNever - 1));
 }
 
 void Pace::catch_up(Wide earliest_ns, std::uint64_t earliest_fraction) {
@@ -37,11 +38,20 @@ void Pace::charge(std::uint64_t cost, TimeNs now, bool held) {
   }
   if (has_bucket_) {
     catch_up(now - lag_ns_, lag_fraction_);
+    advance(cost);
   } else {
-    in_use_ = held || (in_use_ && now - charged_at_ <= kCatchUpNs);
+    in_use_ = held || (in_use_ && now - charged_at_ <= kPauseNs);
     charged_at_ = now;
     catch_up(now - (in_use_ ? kCatchUpNs : kIdleCreditNs), 0);
+    const Wide before = planned_;
+    advance(cost);
+    const Wide step = planned_ - before;
+    evenly_ = std::max<Wide>(evenly_, now - kAtOnceNs) + step - step / kHurry;
   }
+  publish();
+}
+
+void Pace::advance(std::uint64_t cost) {
   if (cost < kFitsIn64Bits && fraction_ < std::uint64_t{1} << 63) {
     const std::uint64_t parts = cost * kSecondNs + fraction_;
     planned_ += parts / *rate_;
@@ -51,7 +61,6 @@ void Pace::charge(std::uint64_t cost, TimeNs now, bool held) {
     planned_ += parts / *rate_;
     fraction_ = static_cast<std::uint64_t>(parts % *rate_);
   }
-  publish();
 }
 
 Wide Pace::debt(TimeNs now) const {
@@ -75,7 +84,9 @@ void Pace::set_rate(std::optional<std::uint64_t> per_second, TimeNs now,
                     std::optional<BucketSize> bucket) {
   Wide owed = rate_ ? debt(now) : 0;
   // Between even paces: no more was ever usable.
-  if (rate_ && !has_bucket_ && !bucket) owed = std::max(owed, -Wide{kCatchUpNs} * *rate_);
+  const bool stays_even = rate_ && !has_bucket_ && !bucket;
+  if (stays_even) owed = std::max(owed, -Wide{kCatchUpNs} * *rate_);
+  const std::uint64_t before = stays_even ? *rate_ : 0;
   rate_ = per_second;
   has_bucket_ = bucket.has_value();
   if (!rate_) {
@@ -91,6 +102,9 @@ void Pace::set_rate(std::optional<std::uint64_t> per_second, TimeNs now,
       lag_fraction_ = fraction_;
     }
     plan(now, bucket && !used_ ? -credit : std::max(owed, -credit));
+    evenly_ = before == 0 ? planned_ : now + scaled(evenly_ - now, *rate_, before);
+    if (bucket) evenly_ = kLongAgo;
+    publish();
   }
 }
 

@@ -11,10 +11,17 @@ namespace blkio::throttle {
 
 /// What a pace that nobody has used for a while may owe its next users: one millisecond's worth.
 inline constexpr TimeNs kIdleCreditNs = kMillisecondNs;
-/// How far a pace in steady use may fall behind its own plan and still make it up: late wake-ups
-/// and stalls of the host up to here cost no rate. It bounds every window of length T by
+/// How far a pace in steady use may fall behind its plan and still make it up: late wake-ups and
+/// stalls of the host up to here cost no rate. It bounds every window of length T by
 /// rate * (T + kCatchUpNs) plus one request.
-inline constexpr TimeNs kCatchUpNs = 2'500'000;
+inline constexpr TimeNs kCatchUpNs = 4 * kMillisecondNs;
+/// How much of that may be made up at once. The rest comes slowly, at the rate and a kHurry-th of
+/// it. It bounds every window of length T by rate * (T + kAtOnceNs) * kHurry / (kHurry - 1) plus
+/// one request: one of 100 ms by 1.028 of the rate.
+inline constexpr TimeNs kAtOnceNs = 2 * kMillisecondNs;
+inline constexpr int kHurry = 128;
+/// A pace with whose users nothing has happened for so long is not in steady use.
+inline constexpr TimeNs kPauseNs = 10 * kMillisecondNs;
 
 /// Nanoseconds, or units times nanoseconds, where 64 bits are not enough: 2^40 bytes at 1 byte/s
 /// are planned 35,000 years ahead.
@@ -25,8 +32,9 @@ __extension__ typedef __int128 Wide;
 /// plan, not from the moment it went. The next request pays the debt of a large one by waiting, so
 /// no request is too large to pass. README.md beside this file has the picture and the bounds.
 ///
-/// How far the plan may lag behind the clock is what may pass at once. An even pace lags by
-/// kIdleCreditNs or kCatchUpNs. One with a bucket lags by size / rate: it is QEMU's leaky bucket,
+/// How far the plan may lag behind the clock is what may be made up. An even pace lags by
+/// kIdleCreditNs or kCatchUpNs, and has a second plan, a little faster, that lags by kAtOnceNs
+/// only: both must have come. One with a bucket lags by size / rate: it is QEMU's leaky bucket,
 /// whose level at a time t is size + (plan - t) * rate, and which is open while level <= size.
 ///
 /// Integer arithmetic, exact for rates of 1 .. 2^64-2 per second and costs up to 2^40: the fraction
@@ -64,13 +72,15 @@ class Pace {
   Wide debt(TimeNs now) const;
   void plan(TimeNs now, Wide debt);
   void catch_up(Wide earliest_ns, std::uint64_t earliest_fraction);
+  void advance(std::uint64_t cost);
   void publish();
 
   // What a charge of an even pace needs comes first, in one cache line.
   std::optional<std::uint64_t> rate_;
-  TimeNs opens_at_ = kLongAgo;  ///< planned_, cut to what TimeNs holds
+  TimeNs opens_at_ = kLongAgo;  ///< both plans, cut to what TimeNs holds
   std::uint64_t fraction_ = 0;  ///< below *rate_
   Wide planned_ = 0;            ///< the plan is planned_ + fraction_ / *rate_ nanoseconds
+  Wide evenly_ = kLongAgo;      ///< the second plan, of an even pace
   TimeNs charged_at_ = kLongAgo;
   bool has_bucket_ = false;
   bool in_use_ = false;             ///< somebody waited, and charges have kept coming since

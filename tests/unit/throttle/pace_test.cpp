@@ -84,8 +84,9 @@ TEST_CASE("a plan beyond the end of time is kept exactly") {
 }
 
 TEST_CASE("late wake-ups lose no rate") {
-  // Request i is planned at i ms. It goes 25..100 us late, every 50th 1.7 ms late; 1.7 ms is less
-  // than the catch-up of 2.5 ms, so the plan never slips: the last of 4000 is planned at 3999 ms.
+  // Request i is planned at i ms. It goes 25..100 us late, every 50th 1.7 ms late; that is less
+  // than the 2 ms that are made up at once, so the plan never slips: the last of 4000 is planned at
+  // 3999 ms.
   std::mt19937_64 random(1);
   std::uniform_int_distribution<TimeNs> lateness(25 * kUs, 100 * kUs);
   Pace pace = pace_of(1000);
@@ -98,13 +99,41 @@ TEST_CASE("late wake-ups lose no rate") {
   }
 }
 
-TEST_CASE("a long stall is made up for 2.5 ms and no more") {
-  // 1000 ios/s, a waiter due at 1 ms gets to go at 1 s. The plan is moved to 997.5 ms: requests at
-  // 997.5, 998.5 and 999.5 may go, the next is due at 1000.5.
+TEST_CASE("a long stall is made up for 4 ms and no more, half of them slowly") {
+  // 1000 ios/s, a waiter due at 1 ms gets to go at 1 s. The plan is moved to 996 ms, the second one
+  // to 998: requests at 998, 998.992.. and 999.984.. may go, and so on every 127/128 ms. After n of
+  // them the plan is due, at 996 + n, as late as the second, at 998 + 127/128 n, for n = 256.
   Pace pace = pace_of(1000);
   pace.charge(1, 0, false);
   CHECK(burst(pace, 1, kSecondNs, true) == 3);
-  CHECK(pace.opens_at() == kSecondNs + 500 * kUs);
+  TimeNs due = kSecondNs;
+  for (int n = 3; n <= 256; ++n) {
+    due = 998 * kMillisecondNs + n * (kMillisecondNs - kMillisecondNs / 128);
+    REQUIRE(pace.opens_at() == due);
+    pace.charge(1, due, true);
+  }
+  for (int n = 257; n < 260; ++n) {
+    REQUIRE(pace.opens_at() == (996 + n) * kMillisecondNs);
+    pace.charge(1, pace.opens_at(), true);
+  }
+}
+
+TEST_CASE("a stall of every second loses nothing") {
+  // 10000 ios/s; nothing happens for 3.9 ms each 250 ms. Of these 39 requests 20 are made up at
+  // once, the others at a 128th of the rate: in (3.9 - 2) * 128 = 243 ms. So at the end of each
+  // quarter of a second it is on its plan again.
+  Pace pace = pace_of(10'000);
+  int went = 0;
+  for (int quarter = 0; quarter < 40; ++quarter) {
+    const TimeNs begin = quarter * 250 * kMillisecondNs;
+    TimeNs now = begin + 3900 * kUs;
+    while (std::max(now, pace.opens_at()) < begin + 250 * kMillisecondNs) {
+      now = std::max(now, pace.opens_at());
+      pace.charge(1, now, true);
+      ++went;
+    }
+    CHECK(went == (quarter + 1) * 2500);
+  }
 }
 
 TEST_CASE("an idle pace keeps a credit of one millisecond") {
@@ -114,7 +143,7 @@ TEST_CASE("an idle pace keeps a credit of one millisecond") {
   CHECK(burst(pace, 1, 10 * kSecondNs) == 11);
   // Use without waiting is no steady use either: a second later it is the same again.
   CHECK(burst(pace, 1, 11 * kSecondNs) == 11);
-  // Nor is waiting long ago.
+  // Nor is waiting long ago, more than 10 ms.
   pace.charge(1, pace.opens_at() + 50 * kUs, true);
   CHECK(burst(pace, 1, 12 * kSecondNs) == 11);
 }
@@ -156,7 +185,8 @@ TEST_CASE("a stall is made up too when the client has only one request at a time
   }
 }
 
-TEST_CASE("any window is bounded by rate * (T + 2.5 ms) plus one request") {
+TEST_CASE("any window is bounded, the shorter ones more tightly") {
+  // rate * min(T + 4 ms, (T + 2 ms) * 128/127) plus one request.
   std::mt19937_64 random(7);
   for (int round = 0; round < 50; ++round) {
     const std::uint64_t rate = 100 + random() % 100'000;
@@ -172,8 +202,10 @@ TEST_CASE("any window is bounded by rate * (T + 2.5 ms) plus one request") {
     }
     for (std::size_t first = 0; first < went.size(); ++first) {
       for (std::size_t last = first; last < went.size(); ++last) {
-        const auto window = static_cast<double>(went[last] - went[first] + throttle::kCatchUpNs);
-        const double most = window * static_cast<double>(rate) / 1e9 + 1.0;
+        const auto window = static_cast<double>(went[last] - went[first]);
+        const double made_up = window + throttle::kCatchUpNs;
+        const double evenly = (window + throttle::kAtOnceNs) * 128 / 127;
+        const double most = std::min(made_up, evenly) * static_cast<double>(rate) / 1e9 + 1.0;
         if (static_cast<double>(last - first + 1) > most + 1e-6) {
           FAIL("round " << round << ": " << last - first + 1 << " > " << most);
         }
@@ -231,17 +263,17 @@ TEST_CASE("a removed rate is forgotten") {
 }
 
 TEST_CASE("credit is kept in units and clipped to the new rate's") {
-  // At 10 s an idle pace has 2.5 ms worth of 10000/s = 25 ios in hand (of which an idle user may
-  // have 1 ms worth). At 1000/s those are 25 ms: clipped to 2.5 ms, used as 1 ms: two requests.
+  // At 10 s an idle pace has 4 ms worth of 10000/s = 40 ios in hand (of which an idle user may
+  // have 1 ms worth). At 1000/s those are 40 ms: clipped to 4 ms, used as 1 ms: two requests.
   Pace slower = pace_of(10'000);
   slower.charge(1, 0, false);
   slower.set_rate(1000, 10 * kSecondNs);
   CHECK(burst(slower, 1, 10 * kSecondNs) == 2);
-  // At 100000/s 25 ios are 0.25 ms: 26 requests.
+  // At 100000/s 40 ios are 0.4 ms: 41 requests.
   Pace faster = pace_of(10'000);
   faster.charge(1, 0, false);
   faster.set_rate(100'000, 10 * kSecondNs);
-  CHECK(burst(faster, 1, 10 * kSecondNs) == 26);
+  CHECK(burst(faster, 1, 10 * kSecondNs) == 41);
 }
 
 TEST_CASE("requests without bytes cost a bytes-per-second pace nothing") {
