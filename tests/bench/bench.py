@@ -17,6 +17,7 @@ import chart  # noqa: E402
 import clients  # noqa: E402
 import control_plane  # noqa: E402
 import data_path  # noqa: E402
+import engines_model  # noqa: E402
 import inside_limits  # noqa: E402
 import lib  # noqa: E402
 import limits  # noqa: E402
@@ -26,9 +27,9 @@ import shares  # noqa: E402
 
 TABLES = {**data_path.TABLES, "control_plane": control_plane, "shares": shares, "service": service,
           "inside_limits": inside_limits, "limits": limits, "qemu_limits": qemu_limits}
-# Names that stand for others, and tables that are part of others.
+# Names that stand for others, and tables that are not part of a run without names.
 SETS = {"data_path": list(data_path.TABLES)}
-PARTS = {"data_path_asked": data_path.ASKED}
+PARTS = {"data_path_asked": data_path.ASKED, "engines_model": engines_model}
 
 
 def run_table(scratch, name, arguments):
