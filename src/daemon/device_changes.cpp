@@ -64,10 +64,8 @@ json DeviceChanges::arrived(const LinkMessage& message) {
 /// First nothing new is begun, and what waits fails; then, when the device has done its part, the
 /// connection goes; then all that is known of it.
 void DeviceChanges::remove(const std::string& text, const ControlReply& reply) {
-  const auto number = parse_device_number(text);
-  if (!number || !parts_.controller.has_device(*number)) {
-    return reply(refusal(fmt::format("{}: no such device is proxied", text)));
-  }
+  const auto number = parts_.all.find_device(text);
+  if (!number) return reply(refusal(fmt::format("{}: no such device is proxied", text)));
   if (!leaving_.insert(*number).second) {
     return reply(refusal(fmt::format("{}: is being removed already", text)));
   }

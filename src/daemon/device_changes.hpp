@@ -41,7 +41,7 @@ class DeviceChanges {
 
   /// `text` as behind device=.
   void add(const std::string& text, const control_plane::ControlReply& reply);
-  /// `text`: its number.
+  /// `text`: its number or its name.
   void remove(const std::string& text, const control_plane::ControlReply& reply);
 
  private:

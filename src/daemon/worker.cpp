@@ -91,7 +91,6 @@ class Worker {
   data_plane::EngineOptions engine_options();
   std::vector<data_plane::EngineDevice> engine_devices();
   cgroupfs::FileServices services();
-  std::optional<DeviceNumber> find_device(const std::string& text) const;
   Result<void> open_tasks();
   Result<void> open_tree();
   Result<void> open_state();
@@ -241,22 +240,11 @@ Result<void> Worker::open_tree() {
   return success();
 }
 
-/// By its number, or by the name it has in the device directory.
-std::optional<DeviceNumber> Worker::find_device(const std::string& text) const {
-  const auto number = parse_device_number(text);
-  for (const ProxiedDevice& device : from_.devices) {
-    if (device.backing.number == number || device.backing.name == text) {
-      return device.backing.number;
-    }
-  }
-  return std::nullopt;
-}
-
 Result<void> Worker::open_control() {
   device_changes_.emplace(
       DeviceChanges::Parts{io_, holder_, from_, *engines_, controller_, *tree_, state_.get()});
   rule_commands_ = std::make_unique<control_plane::RuleCommands>(
-      services(), [this](const std::string& text) { return find_device(text); });
+      services(), [this](const std::string& text) { return from_.find_device(text); });
   std::string path = from_.options.control;
   if (path.empty()) {
     Result<std::string> usual = control_plane::control_path(from_.tree.path);
@@ -410,10 +398,8 @@ void Worker::answer(const json& request, const ControlReply& reply) {
 json Worker::set_scheduler(const json& request) {
   const std::string text = request.at("device");
   const std::string name = request.at("scheduler");
-  const auto number = parse_device_number(text);
-  if (!number || !controller_.has_device(*number)) {
-    return refusal(fmt::format("{}: no such device is proxied", text));
-  }
+  const auto number = from_.find_device(text);
+  if (!number) return refusal(fmt::format("{}: no such device is proxied", text));
   if (name != "bfq" && name != "none")
     return refusal(fmt::format("{}: should be bfq or none", name));
   controller_.set_scheduler(*number, name == "bfq");
@@ -444,6 +430,16 @@ void protect_from_reclaim() {
 }
 
 }  // namespace
+
+std::optional<DeviceNumber> Inheritance::find_device(const std::string& text) const {
+  const auto number = parse_device_number(text);
+  for (const ProxiedDevice& device : devices) {
+    if (device.backing.number == number || device.backing.name == text) {
+      return device.backing.number;
+    }
+  }
+  return std::nullopt;
+}
 
 Result<int> run_worker(Inheritance& inheritance, const std::function<void()>& ready) {
   prctl(PR_SET_NAME, "blkio-worker");

@@ -26,6 +26,9 @@ struct SharedState {
 /// What the holder has made and the worker uses. Descriptors stay the holder's, but for those it
 /// passes to a running worker: of these each has its own.
 struct Inheritance {
+  /// By its number, or by the name it has in the device directory.
+  std::optional<DeviceNumber> find_device(const std::string& text) const;
+
   Options options;
   std::vector<ProxiedDevice> devices;
   Mount tree;

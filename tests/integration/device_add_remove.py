@@ -49,7 +49,7 @@ def test(scratch):
     group.write("blkio.weight_device", f"{second.number} 200")
     blkioctl(blkio, "scheduler", second.number, "none")
     lib.check_errno("EOPNOTSUPP", group.write, "blkio.weight_device", f"{second.number} 300")
-    blkioctl(blkio, "scheduler", second.number, "bfq")
+    blkioctl(blkio, "scheduler", os.path.basename(second.path), "bfq")
     lib.check(f"{second.number}" in group.read("blkio.weight_device"), "the weight is there again")
 
     # Away with it, while somebody reads as fast as he may.
@@ -65,10 +65,10 @@ def test(scratch):
     lib.check(group.ios(second) == 0, "its counters are gone")
     subprocess.run(["losetup", "-d", second.source], check=True)  # nobody holds it
 
-    # And again, empty.
+    # And again, empty; by its name.
     blkioctl(blkio, "device", "add", f"{second.number}=null:1Mi")
     lib.check(group.read("blkio.throttle.read_bps_device") == "", "no rule came back")
-    blkioctl(blkio, "device", "remove", second.number)
+    blkioctl(blkio, "device", "remove", f"null{second.number.partition(':')[2]}")
     neighbour.result(10)
 
     # A device that is absent after a restart keeps what it had until it is back.
