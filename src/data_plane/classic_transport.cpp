@@ -2,12 +2,13 @@
 #include "classic_transport.hpp"
 
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
-#include <algorithm>
 #include <cassert>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 #include "fuse_protocol.hpp"
 
@@ -29,9 +30,9 @@ Message message_of(const Buffer& landing, std::size_t bytes) {
   return message;
 }
 
-/// The request a READ was to bring is gone, or there was no memory for it just now.
+/// The request to be read is gone, or there was no memory for it just now.
 bool is_passing(int error) {
-  return error == EINTR || error == ENOENT || error == ECANCELED || error == ENOMEM;
+  return error == EINTR || error == ENOENT || error == ENOMEM;
 }
 
 }  // namespace
@@ -39,72 +40,54 @@ bool is_passing(int error) {
 ClassicTransport::ClassicTransport(Ring& ring, BufferArena& arena, FileIndex fuse,
                                    MessageSink& sink)
     : ring_(ring), arena_(arena), fuse_(fuse), sink_(sink) {
-  for (ReadSlot& slot : slots_) {
-    slot.transport = this;
-    slot.handler = [](Completion& self, std::int32_t result) {
-      auto& read = static_cast<ReadSlot&>(self);
-      read.transport->on_read(read, result);
-    };
-  }
   poll_.transport = this;
   poll_.handler = [](Completion& self, std::int32_t) {
     ClassicTransport& transport = *static_cast<Poll&>(self).transport;
     transport.polling_ = false;
-    transport.ran_dry_ = false;
+    transport.look();
   };
 }
 
-void ClassicTransport::turn() {
-  if (lost_ || posted_ != 0) return;
-  if (!ran_dry_) {
-    if (!paused_) post_reads();
-  } else if (!polling_) {
-    polling_ = true;
-    ring_.poll_in(poll_, fuse_);
-  }
+void ClassicTransport::expect() {
+  if (polling_ || paused_ || lost_ || std::exchange(starved_, false)) return;
+  polling_ = true;
+  ring_.poll_in(poll_, fuse_);
 }
 
-void ClassicTransport::post_reads() {
+bool ClassicTransport::look() {
+  if (polling_) return false;  // the ring will tell
   found_ = 0;
-  for (unsigned i = 0; i < wanted_; ++i) {
-    ReadSlot& slot = slots_[i];
-    slot.landing = arena_.allocate(kMaxTransfer);
-    if (slot.landing == nullptr) break;  // memory is at its limit: a later turn tries again
-    ++posted_;
-    ring_.read(slot, fuse_, kUserMemory, slot.landing->payload - kWriteHead,
-               kWriteHead + kMaxTransfer, 0);
-  }
+  while (found_ < kMostMessages && !paused_ && !lost_ && read_message()) ++found_;
+  return found_ != 0;
 }
 
-void ClassicTransport::on_read(ReadSlot& slot, std::int32_t result) {
-  --posted_;
-  Buffer* landing = std::exchange(slot.landing, nullptr);
+/// False if there is none.
+bool ClassicTransport::read_message() {
+  Buffer* landing = arena_.allocate(kMaxTransfer);
+  starved_ = landing == nullptr;  // what ends next may leave some
+  if (starved_) return false;
+  const ssize_t result =
+      read(ring_.descriptor(fuse_), landing->payload - kWriteHead, kWriteHead + kMaxTransfer);
+  const int error = result == 0 ? ENODEV : errno;
   bool kept = false;
-  if (result > 0) {
-    ++found_;
-    const auto bytes = static_cast<std::size_t>(result);
-    if (bytes >= sizeof(fuse_in_header)) {  // else there is nobody to answer to
-      kept = sink_.on_message(message_of(*landing, bytes), *landing);
-    }
-  } else if (result == -EAGAIN) {
-    ran_dry_ = true;
-  } else if (result == -ENODEV || result == -ENOTCONN || result == -EBADF || result == 0) {
-    lost();
-  } else if (!is_passing(-result)) {
-    // Nobody would ever answer this connection again: better a restart than clients that hang.
-    spdlog::critical("reading /dev/fuse: {}", std::strerror(-result));
-    std::abort();
+  if (result >=
+      static_cast<ssize_t>(sizeof(fuse_in_header))) {  // else there is nobody to answer to
+    kept = sink_.on_message(message_of(*landing, static_cast<std::size_t>(result)), *landing);
   }
   if (!kept) arena_.release(landing);
-  if (posted_ == 0) {
-    wanted_ = ran_dry_ ? std::clamp(found_, 1u, kMostReads) : std::min(wanted_ * 2, kMostReads);
-  }
+  if (result <= 0) read_failed(error);
+  return result > 0;
 }
 
-void ClassicTransport::lost() {
-  if (lost_) return;
-  lost_ = true;
-  sink_.on_connection_lost();
+void ClassicTransport::read_failed(int error) {
+  if (error == ENODEV || error == ENOTCONN || error == EBADF) {
+    lost_ = true;
+    sink_.on_connection_lost();
+  } else if (error != EAGAIN && !is_passing(error)) {
+    // Nobody would ever answer this connection again: better a restart than clients that hang.
+    spdlog::critical("reading /dev/fuse: {}", std::strerror(error));
+    std::abort();
+  }
 }
 
 void ClassicTransport::reply(Request& request, int error, std::byte* data, std::uint32_t bytes) {
@@ -114,20 +97,26 @@ void ClassicTransport::reply(Request& request, int error, std::byte* data, std::
   std::byte* message = data - sizeof header;
   std::memcpy(message, &header, sizeof header);
 
+  if (found_ <= 1 || bytes >= kLargeReplyBytes) {
+    const ssize_t result = write(ring_.descriptor(fuse_), message, header.len);
+    written(request, result < 0 ? errno : 0);
+    return;
+  }
   request.handler = [](Completion& self, std::int32_t result) {
     auto& done = static_cast<Request&>(self);
-    static_cast<ClassicTransport*>(done.transport)->on_written(done, result);
+    auto& transport = static_cast<ClassicTransport&>(*done.transport);
+    --transport.replies_;
+    transport.written(done, result < 0 ? -result : 0);
   };
   request.transport = this;
   ++replies_;
   ring_.write(request, fuse_, kUserMemory, message, header.len, 0);
 }
 
-void ClassicTransport::on_written(Request& request, std::int32_t result) {
-  --replies_;
+void ClassicTransport::written(Request& request, int error) {
   // ENOENT: the request was interrupted or its connection aborted meanwhile; nobody waits for it.
-  if (result < 0 && result != -ENOENT && result != -ENODEV && result != -ENOTCONN) {
-    spdlog::error("replying to a request: {}", std::strerror(-result));
+  if (error != 0 && error != ENOENT && error != ENODEV && error != ENOTCONN) {
+    spdlog::error("replying to a request: {}", std::strerror(error));
   }
   sink_.on_replied(request);
 }

@@ -1,54 +1,51 @@
 // SPDX-License-Identifier: MIT
-/// Classic /dev/fuse, read and written through the ring.
+/// Classic /dev/fuse. Messages are read by plain system calls, and the engine looks for them itself
+/// while it is awake; the ring waits for one while the engine sleeps.
 #pragma once
-
-#include <array>
 
 #include "transport.hpp"
 
 namespace blkio::data_plane {
 
-/// The descriptor is non-blocking. While messages come, several READs are posted at once and all
-/// that is there arrives in one system call; the first that finds nothing ends the round, and one
-/// poll waits for the next message. An idle connection holds no buffer.
+/// The descriptor is non-blocking. (Linux 6.18 lets a READ of it in the ring wait all the same,
+/// with its buffer, and every message wakes all that wait.) An idle connection holds no buffer.
 class ClassicTransport final : public Transport {
  public:
   ClassicTransport(Ring& ring, BufferArena& arena, FileIndex fuse, MessageSink& sink);
 
   void reply(Request& request, int error, std::byte* data, std::uint32_t bytes) override;
-  void turn() override;
+  void turn() override {}
+  bool look() override;
+  void expect() override;
   TransportKind in_use() const override { return TransportKind::kClassic; }
   void pause(bool paused) override { paused_ = paused; }
   bool idle() const override { return replies_ == 0; }
-  bool quiet() const override { return replies_ == 0 && posted_ == 0 && !polling_; }
+  bool quiet() const override { return !polling_ && replies_ == 0; }
 
  private:
-  static constexpr unsigned kMostReads = 16;
-  struct ReadSlot : Completion {
-    ClassicTransport* transport = nullptr;
-    Buffer* landing = nullptr;
-  };
+  /// Of one look: who waits for something else is not kept from it for longer.
+  static constexpr unsigned kMostMessages = 32;
+  /// Many small replies cost less through the ring, together. A large one goes at once, for its
+  /// buffer is in the cache and the next request uses it again; and so does one that is alone, for
+  /// somebody does nothing but wait for it.
+  static constexpr std::uint32_t kLargeReplyBytes = 64 * 1024;
   struct Poll : Completion {
     ClassicTransport* transport = nullptr;
   };
 
-  void post_reads();
-  void on_read(ReadSlot& slot, std::int32_t result);
-  void on_written(Request& request, std::int32_t result);
-  void lost();
+  bool read_message();
+  void read_failed(int error);
+  void written(Request& request, int error);
 
   Ring& ring_;
   BufferArena& arena_;
   FileIndex fuse_;
   MessageSink& sink_;
-  std::array<ReadSlot, kMostReads> slots_;
   Poll poll_;
-  unsigned posted_ = 0;   ///< READs in the ring
-  unsigned wanted_ = 1;   ///< how many to post next: follows what the last round found
-  unsigned found_ = 0;    ///< messages of this round
-  unsigned replies_ = 0;  ///< replies in the ring
-  bool ran_dry_ = true;   ///< a READ of this round found nothing
+  unsigned found_ = 0;    ///< by the last look
+  unsigned replies_ = 0;  ///< in the ring
   bool polling_ = false;
+  bool starved_ = false;  ///< the last look had no memory for a message
   bool paused_ = false;
   bool lost_ = false;
 };

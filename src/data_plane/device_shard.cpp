@@ -436,6 +436,7 @@ void DeviceShard::sweep(TimeNs now) {
 
 void DeviceShard::stop() {
   stopping_ = true;
+  transport_->pause(true);
   while (!held_.empty()) fail_held(*held_.begin(), EIO);
   if (starved_ != nullptr) {
     queue_.complete(starved_->io, parts_.now);

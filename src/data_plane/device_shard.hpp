@@ -62,6 +62,12 @@ class DeviceShard final : public MessageSink, public Replier, public BlockIoList
   /// When turn() is to be called again even if nothing arrives; kNever if there is no such time.
   TimeNs deadline();
 
+  /// As of Transport; neither does anything once the shard is stopped.
+  bool look() { return !stopping_ && transport_->look(); }
+  void expect() {
+    if (!stopping_) transport_->expect();
+  }
+
   IoQueue& queue() { return queue_; }
   const BackingDevice& device() const { return device_; }
   /// Requests whose issuer cannot be told are charged to this group instead of the opener's.

@@ -21,6 +21,8 @@ namespace blkio::data_plane {
 namespace {
 
 constexpr unsigned kRingEntries = 1024;
+/// A look at a device is a system call; with more devices the ring tells of messages at once.
+constexpr std::size_t kMostLookedAt = 4;
 /// What is pinned besides held payloads: landing buffers and data at the devices.
 constexpr std::size_t kWorkingBytes = 256u << 20;
 
@@ -183,19 +185,33 @@ void Engine::run() {
 
 void Engine::wait(TimeNs until) {
   const TimeNs budget = spinner_.budget(is_busy());
+  if (shards_.size() > kMostLookedAt) expect();
   if (budget != 0 && spin(std::min(until, monotonic_now() + budget))) return;
+  expect();
   ring_.wait(until == kNever ? kNever : std::max<TimeNs>(until - monotonic_now(), 0));
 }
 
 bool Engine::spin(TimeNs until) {
-  if (ring_.poll()) return true;
+  const bool woken = ring_.poll();
+  if (look() || woken) return true;
   do {
-    if (!ring_.poll()) continue;
+    if (!look()) continue;
     spinner_.found();
     return true;
   } while (monotonic_now() < until);
   spinner_.in_vain();
   return false;
+}
+
+/// At all of them: whoever has much to say does not hide the others.
+bool Engine::look() {
+  bool found = false;
+  for (const auto& shard : shards_) found |= shard->look();
+  return found || (ring_.has_news() && ring_.poll());
+}
+
+void Engine::expect() {
+  for (const auto& shard : shards_) shard->expect();
 }
 
 /// More is at the devices than the one request of one client.

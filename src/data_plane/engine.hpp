@@ -84,6 +84,8 @@ class Engine {
   TimeNs deadline();
   void wait(TimeNs until);
   bool spin(TimeNs until);
+  bool look();
+  void expect();
   bool is_busy() const;
   void check_drained();
 

@@ -24,8 +24,9 @@ void fixed_file(io_uring_sqe* sqe) {
 /// The fastest layout first (task work runs only when we ask for completions), then what older
 /// kernels know.
 int init_ring(unsigned entries, bool wide, io_uring* ring) {
-  constexpr unsigned kLayouts[] = {IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
-                                   IORING_SETUP_COOP_TASKRUN, 0};
+  constexpr unsigned kLayouts[] = {
+      IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+      IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG, 0};
   int error = 0;
   for (const unsigned layout : kLayouts) {
     io_uring_params params{};
@@ -64,14 +65,15 @@ void Ring::close() {
 
 Result<FileIndex> Ring::register_file(int fd) {
   const bool again = !free_files_.empty();
-  if (!again && files_ == kFiles) return failure(ENFILE, "io_uring file table");
-  const unsigned index = again ? free_files_.back() : files_;
+  if (!again && descriptors_.size() == kFiles) return failure(ENFILE, "io_uring file table");
+  const unsigned index = again ? free_files_.back() : static_cast<unsigned>(descriptors_.size());
   const int error = io_uring_register_files_update(&ring_, index, &fd, 1);
   if (error < 0) return failure(-error, "io_uring file table");
   if (again) {
+    descriptors_[index] = fd;
     free_files_.pop_back();
   } else {
-    ++files_;
+    descriptors_.push_back(fd);
   }
   return FileIndex{index};
 }

@@ -45,6 +45,8 @@ class Ring {
   /// Errors: ENFILE when the table is full.
   Result<FileIndex> register_file(int fd);
   void unregister_file(FileIndex file);
+  /// What was registered, for calls that do not wait.
+  int descriptor(FileIndex file) const { return descriptors_[static_cast<std::size_t>(file)]; }
   RegionIndex register_region(void* address, std::size_t bytes);
 
   void read(Completion& done, FileIndex file, RegionIndex region, std::byte* to,
@@ -68,6 +70,12 @@ class Ring {
   void submit() { io_uring_submit(&ring_); }
   /// Submits what was queued and does not wait; true if there are completions.
   bool poll();
+  /// True if poll() is worth its system call.
+  bool has_news() const {
+    constexpr unsigned kNews = IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW;
+    return io_uring_cq_ready(&ring_) != 0 ||
+           (io_uring_smp_load_acquire(ring_.sq.kflags) & kNews) != 0;
+  }
   /// True if something has completed whose handler has not been called.
   bool has_completions() {
     return io_uring_cq_ready(&ring_) != 0 || io_uring_cq_has_overflow(&ring_);
@@ -85,8 +93,8 @@ class Ring {
 
   io_uring ring_{};
   bool open_ = false;
-  unsigned files_ = 0;                ///< slots ever used
-  std::vector<unsigned> free_files_;  ///< of these, the ones free again
+  std::vector<int> descriptors_;      ///< by slot
+  std::vector<unsigned> free_files_;  ///< slots free again
   unsigned regions_ = 0;
 };
 

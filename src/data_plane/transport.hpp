@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/// How FUSE messages of one device connection travel. The seam between /dev/fuse read and written
-/// through the ring, and FUSE over io_uring.
+/// How FUSE messages of one device connection travel. The seam between /dev/fuse and FUSE over
+/// io_uring.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +13,8 @@ namespace blkio::data_plane {
 
 enum class TransportKind : std::uint8_t { kClassic, kUring };
 
-/// What a transport delivers to; called on the engine thread from within Ring::reap().
+/// What a transport delivers to; called on the engine thread from within Ring::reap()
+/// or Transport::look().
 class MessageSink {
  public:
   virtual ~MessageSink() = default;
@@ -31,10 +32,15 @@ class Transport {
  public:
   virtual ~Transport() = default;
   /// Ends a request: `bytes` bytes from `data`, which lie in request.buffer, or, with an error
-  /// (positive errno), none. Calls on_replied() later, not from within.
+  /// (positive errno), none. Calls on_replied() from within or later.
   virtual void reply(Request& request, int error, std::byte* data, std::uint32_t bytes) = 0;
-  /// Called once per turn of the engine's loop: asks for more messages unless paused.
+  /// Called once per turn of the engine's loop.
   virtual void turn() = 0;
+  /// Delivers the messages that have come and that the ring does not bring; false if there are
+  /// none.
+  virtual bool look() = 0;
+  /// From now on, and until one has come, the ring is woken by messages: the engine may sleep.
+  virtual void expect() = 0;
   /// The way requests travel by now, which the kernel may have refused.
   virtual TransportKind in_use() const = 0;
   /// Back-pressure: while paused nothing is done to take more messages off the connection.

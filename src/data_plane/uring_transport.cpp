@@ -68,7 +68,7 @@ void UringTransport::turn() {
   replied_.clear();
   give_back_pages();
   ++turn_;
-  cold_.turn();
+  if (!queues_.empty()) cold_.expect();  // nobody looks at it, and the engine may never sleep
   if (paused_ || exhausted_ || lost_) return;
   for (std::size_t i = 0; i < queues_.size(); ++i) {
     if (queues_[i].with_kernel < spare_ / 2) grow(static_cast<std::uint16_t>(i), spare_);

@@ -33,6 +33,8 @@ class UringTransport final : public Transport, private MessageSink {
 
   void reply(Request& request, int error, std::byte* data, std::uint32_t bytes) override;
   void turn() override;
+  bool look() override { return queues_.empty() && cold_.look(); }
+  void expect() override { cold_.expect(); }
   TransportKind in_use() const override {
     return queues_.empty() ? TransportKind::kClassic : TransportKind::kUring;
   }

@@ -66,6 +66,7 @@ struct World {
 
   void turn() {
     shard->turn(now);
+    shard->expect();
     ring.run_once(kMillisecondNs);
   }
   /// Turns until all that can happen at this time has happened.
@@ -97,8 +98,7 @@ struct World {
     reply_to(kernel.read(0, 4096));
     reply_to(kernel.write(0, std::string(4096, 'x')));
   }
-  /// What is still in use when the connection has ended. (Reads of a socket wait in the ring, those
-  /// of /dev/fuse do not: until then they have buffers.)
+  /// What is still in use when the connection has ended.
   std::size_t leftover() {
     kernel.unmount();
     for (int i = 0; i < 10; ++i) turn();
@@ -108,6 +108,7 @@ struct World {
   void wait_for_arrival() {
     for (ring.run_once(kMillisecondNs); shard->drained(); ring.run_once(kMillisecondNs)) {
       shard->turn(now);
+      shard->expect();
     }
   }
   void lift_limits() {
