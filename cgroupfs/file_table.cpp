@@ -60,6 +60,7 @@ std::vector<FileRow> make_files() {
     rule_file("blkio.throttle.iops_size_device", kDocOnly, iops_size()),
     rule_file("blkio.throttle.max_hold_device", kDocOnly, max_hold_ms()),
     rule_file("blkio.throttle.dry_run_device", kDocOnly, dry_run()),
+    shared_file("blkio.throttle.shared_device", kDocOnly),
     rule_file("blkio.tokens.max_device", kDocOnly, tokens_max()),
     rule_file("blkio.tokens.refill_device", kDocOnly, tokens_refill()),
     {"blkio.tokens.status", kReadOnly, kDocOnly, show_token_status(), {}},

@@ -154,6 +154,17 @@ Result<std::uint64_t> parse_rule_number(std::string_view value, std::uint64_t ma
   return *number;
 }
 
+Result<std::optional<DeviceNumber>> parse_other_device(std::string_view value) {
+  value = trim(value);
+  const auto major = take_decimal(value, kU32Max);
+  if (major == 0U && value.empty()) return std::optional<DeviceNumber>();
+  if (!major || !take_word(value, ":")) return failure(EINVAL);
+  const auto minor = take_decimal(value, kU32Max);
+  if (!minor || !value.empty()) return failure(EINVAL);
+  return std::optional(
+      DeviceNumber{static_cast<std::uint32_t>(*major), static_cast<std::uint32_t>(*minor)});
+}
+
 Result<TokenRefill> parse_token_refill(std::string_view value, std::uint64_t max) {
   value = trim(value);
   const auto tokens = take_decimal(value, max);

@@ -63,6 +63,10 @@ Result<TokenRefill> parse_token_refill(std::string_view value, std::uint64_t max
 /// The shortest of these forms that means the same.
 std::string to_text(const TokenRefill& refill);
 
+/// The other device of a rule about two: `MAJ:MIN`, decimal digits with nothing behind them but
+/// white space; or `0`, none.
+Result<std::optional<DeviceNumber>> parse_other_device(std::string_view value);
+
 /// `N` (base by prefix) or `default N` in a weight_device file: a weight for the whole group.
 /// nullopt if the text is neither, and so must be a device rule. An empty text is the number 0.
 std::optional<std::uint64_t> parse_group_weight(std::string_view text);

@@ -49,6 +49,27 @@ bool tokens_bind(const DeviceRules& rules) {
   return rules.tokens.max && rules.tokens.refill;
 }
 
+std::string show_shared(const FileServices& services, const Group& group) {
+  std::string text;
+  for_each_rules(services, group, [&](DeviceNumber device, const DeviceRules& rules) {
+    if (!rules.shared_with || *rules.shared_with == device) return;
+    append_row(text, device,
+               fmt::format("{}:{}", rules.shared_with->major, rules.shared_with->minor));
+  });
+  return text;
+}
+
+Result<void> store_shared(const FileServices& services, Group& group, std::string_view text,
+                          const Writer&) {
+  BLKIO_TRY(const auto rule, parse_device_rule(text));
+  if (!services.controller.has_device(rule.device)) return failure(ENODEV);
+  meet(services.controller, group, rule.device);
+  BLKIO_TRY(const auto other, parse_other_device(rule.value));
+  if (other) return join(services.controller, group, rule.device, *other);
+  leave(services.controller, group, rule.device);
+  return success();
+}
+
 Store store_rule(const RuleField& field) {
   return [store = field.store](const FileServices& services, Group& group, std::string_view text,
                                const Writer&) -> Result<void> {
@@ -63,6 +84,10 @@ Store store_rule(const RuleField& field) {
 }
 
 }  // namespace
+
+FileRow shared_file(std::string_view name, Presence presence) {
+  return {name, kReadWrite, presence, show_shared, store_shared};
+}
 
 FileRow rule_file(std::string_view name, Presence presence, const RuleField& field) {
   return {name, kReadWrite, presence, show_rules(field), store_rule(field)};

@@ -14,6 +14,11 @@ namespace blkio::cgroupfs {
 /// leaves the rule as it was, but the group has met the device.
 FileRow rule_file(std::string_view name, Presence presence, const RuleField& field);
 
+/// blkio.throttle.shared_device: `MAJ:MIN MAJ:MIN` for each device that shares the limits of
+/// another, and which, the device met last first. Takes one such line, or `MAJ:MIN 0`, which ends
+/// it. In the order of the checks: as rule_file(), then those of join().
+FileRow shared_file(std::string_view name, Presence presence);
+
 /// blkio.throttle.stat: `MAJ:MIN read_bps delayed=N held_ns=N binding=N` for each limit that is
 /// set, and for tokens that bind.
 Show show_throttle_stat();

@@ -73,10 +73,10 @@ void Gate::refresh(Direction direction) {
   opens_at_[index(direction)] = limited_by_->dry_run ? kLongAgo : last_to_open(direction).opens_at;
 }
 
-void Gate::charge_limits(Op op, std::uint64_t bytes, TimeNs now) {
+void Gate::charge_limits(Op op, std::uint64_t bytes, TimeNs now, std::size_t sharer) {
   const Direction direction = direction_of(op);
   Limited& by = *limited_by_;
-  if (by.dry_run && would_hold(direction, now)) return;
+  if (by.dry_run && would_hold(direction, now, sharer)) return;
   // QEMU's limits know no flush; tokens do.
   const bool free = by.rules.qemu_strict && op == Op::kFlush;
   const std::uint64_t charged = charged_bytes(by.rules, op, bytes);
@@ -103,6 +103,7 @@ void Gate::set_rules(const DeviceRules& rules, Levels levels, TimeNs now) {
   if (limited_by_ == nullptr) {
     if (rules.empty()) return;
     limited_by_ = std::make_unique<Limited>();
+    limited_by_->others.resize(sharers_ - 1);
   }
   Limited& by = *limited_by_;
   if (levels == Levels::kReset || rules.dry_run != by.rules.dry_run) {
@@ -125,6 +126,11 @@ void Gate::set_rules(const DeviceRules& rules, Levels levels, TimeNs now) {
   note_binding();
   refresh(Direction::kRead);
   refresh(Direction::kWrite);
+}
+
+void Gate::set_sharers(std::size_t count) {
+  sharers_ = static_cast<std::uint32_t>(count);
+  if (limited_by_ != nullptr) limited_by_->others.resize(count - 1);
 }
 
 void Gate::set_tokens(const TokenRule& rule, TimeNs now) {
@@ -156,30 +162,34 @@ void Gate::note_binding() {
 
 // ---- reports -----------------------------------------------------------------------------------
 
-void Gate::count_held(Direction direction, std::uint64_t sum_ns, std::uint64_t delayed) {
+void Gate::count_held(Direction direction, std::uint64_t sum_ns, std::uint64_t delayed,
+                      std::size_t sharer) {
   const Last last = last_to_open(direction);
   if (last.limiter == kLimiters) return;
-  limited_by_->counted[last.limiter].held_ns += sum_ns;
-  limited_by_->counted[last.limiter].delayed += delayed;
+  Counted& counted = limited_by_->counted_by(sharer)[last.limiter];
+  counted.held_ns += sum_ns;
+  counted.delayed += delayed;
 }
 
 // In a dry run. True if the request is not to be charged either: a held one would not have come.
-bool Gate::would_hold(Direction direction, TimeNs now) {
+bool Gate::would_hold(Direction direction, TimeNs now, std::size_t sharer) {
   const Last last = last_to_open(direction);
   if (last.opens_at <= now) return false;
-  Counted& counted = limited_by_->counted[last.limiter];
+  Counted& counted = limited_by_->counted_by(sharer)[last.limiter];
   ++counted.delayed;
   if (last.opens_at != kNever) counted.held_ns += static_cast<std::uint64_t>(last.opens_at - now);
   return last.opens_at - now > kDryRunDebtNs;
 }
 
-ThrottleReport Gate::report(std::array<bool, kDirections> holds, TimeNs now) const {
+ThrottleReport Gate::report(std::array<bool, kDirections> holds, TimeNs now,
+                            std::size_t sharer) const {
   ThrottleReport report;
   if (limited_by_ == nullptr) return report;
   for (std::size_t i = 0; i < kLimiters; ++i) {
     LimitReport& limit = i == kTokensAt ? report.tokens : report.limits[i];
-    limit.delayed = limited_by_->counted[i].delayed;
-    limit.held_ns = limited_by_->counted[i].held_ns;
+    const Counted& counted = limited_by_->counted_by(sharer)[i];
+    limit.delayed = counted.delayed;
+    limit.held_ns = counted.held_ns;
   }
   for (const Direction direction : {Direction::kRead, Direction::kWrite}) {
     const Last last = last_to_open(direction);
@@ -190,8 +200,8 @@ ThrottleReport Gate::report(std::array<bool, kDirections> holds, TimeNs now) con
   return report;
 }
 
-void Gate::reset_report() {
-  if (limited_by_ != nullptr) limited_by_->counted = {};
+void Gate::reset_report(std::size_t sharer) {
+  if (limited_by_ != nullptr) limited_by_->counted_by(sharer) = {};
 }
 
 std::optional<TokenStatus> Gate::token_status(TimeNs now) {

@@ -48,6 +48,16 @@ class Controller {
   /// The whole set, in place of the last one; an empty one removes all. The device has been met.
   virtual void set_rules(GroupId group, DeviceNumber device, const DeviceRules& rules,
                          Levels levels) = 0;
+  /// Whether limits can be shared by the two devices, both proxied; EXDEV, with what to do about
+  /// it, if they are served by threads that share nothing.
+  virtual Result<void> can_share(DeviceNumber device, DeviceNumber other) const = 0;
+  /// From now on the group's limits on `device` are those on `other`, and whoever shares them: one
+  /// account, with the rules it has there, so that set_rules() for one is for all. Both are
+  /// proxied; nothing happens if they cannot share, or do already.
+  virtual void share(GroupId group, DeviceNumber device, DeviceNumber other) = 0;
+  /// Not any more: the group is without rules on the device, if it shared some there. The others go
+  /// on together.
+  virtual void unshare(GroupId group, DeviceNumber device) = 0;
   /// What the group's limits on the device have done, and whom they hold now. Asks the engine; all
   /// zeros for a group without rules.
   virtual ThrottleReport throttle_report(GroupId group, DeviceNumber device) const = 0;

@@ -50,6 +50,9 @@ struct DeviceRules {
   /// QEMU's own arithmetic and charges instead of even pacing (QEMU util/throttle.c): a bucket of a
   /// tenth of a second where no burst is set, flushes free, discards by their bytes.
   bool qemu_strict = false;
+  /// The limits are one account for all devices of the group with the same number here, that of the
+  /// first of them; all else is the same in the rules of all. nullopt: of this device alone.
+  std::optional<DeviceNumber> shared_with{};
 
   RateRule& of(Limit limit) { return limits[static_cast<std::size_t>(limit)]; }
   const RateRule& of(Limit limit) const { return limits[static_cast<std::size_t>(limit)]; }

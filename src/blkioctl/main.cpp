@@ -21,6 +21,8 @@ using namespace blkio;
 using namespace blkio::blkioctl;
 using nlohmann::json;
 
+constexpr const char* kDevice = "MAJ:MIN or NAME, as `devices` lists them";
+
 // As a shell's.
 constexpr int kFailure = 1;
 constexpr int kUsage = 2;
@@ -239,8 +241,7 @@ struct CommandLine {
   CLI::App* group_and_device(CLI::App* to) {
     to->add_option("GROUP", arguments.group, "path below the mount; / is the root group")
         ->required();
-    to->add_option("DEVICE", arguments.device, "MAJ:MIN or NAME, as `devices` lists them")
-        ->required();
+    to->add_option("DEVICE", arguments.device, kDevice)->required();
     return to;
   }
   void throttle_commands();
@@ -272,11 +273,11 @@ CommandLine::CommandLine() {
       ->required();
   json_flag(added);
   command(*device, "remove", "end it; its rules and counters go with it", remove_device)
-      ->add_option("DEVICE", arguments.device, "MAJ:MIN")
+      ->add_option("DEVICE", arguments.device, kDevice)
       ->required();
 
   CLI::App* scheduler = command("scheduler", "tell whether weights act on a device", set_scheduler);
-  scheduler->add_option("DEVICE", arguments.device, "MAJ:MIN")->required();
+  scheduler->add_option("DEVICE", arguments.device, kDevice)->required();
   scheduler->add_option("SCHEDULER", arguments.value, "bfq or none")->required();
 
   throttle_commands();
@@ -301,7 +302,7 @@ void CommandLine::throttle_commands() {
   set->add_option(
          "LIMIT=N", arguments.words,
          "bps, bps_rd, bps_wr, iops, iops_rd, iops_wr, each with _max and _max_length too; "
-         "iops_size; max_hold")
+         "iops_size; max_hold; shared=DEVICE")
       ->required();
   set->add_flag("--qemu-strict", arguments.qemu_strict, "QEMU's arithmetic and all of its rules");
   set->add_flag("--reset-levels", arguments.reset_levels, "what has been used is forgotten");

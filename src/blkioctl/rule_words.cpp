@@ -137,6 +137,10 @@ class ThrottleReader {
       BLKIO_TRY(request_["max_hold"], amount_of(word));
       return success();
     }
+    if (word.name == "shared") {
+      request_[word.name] = word.value;
+      return success();
+    }
     if (word.name == "qemu_strict" || word.name == "dry_run") {
       BLKIO_TRY(request_[word.name], flag_of(word));
       return success();
@@ -219,7 +223,8 @@ Result<json> tokens_request(const std::vector<std::string>& words) {
 std::vector<std::string> throttle_names() {
   std::vector<std::string> names;
   for (const KnownName& known : known_names()) names.push_back(known.qmp);
-  for (const char* ours : {"max_hold", "qemu_strict", "dry_run"}) names.emplace_back(ours);
+  for (const char* ours : {"max_hold", "qemu_strict", "dry_run", "shared"})
+    names.emplace_back(ours);
   return names;
 }
 

@@ -18,8 +18,8 @@ namespace blkio::blkioctl {
 std::optional<std::uint64_t> parse_amount(std::string_view text);
 
 /// Limits by any of QEMU's names for them (`bps_rd`, `bps-read`, `throttling.bps-read`,
-/// `x-bps-read`), `max_hold`, and `qemu_strict` and `dry_run` as 0 or 1. An error has number 0 and
-/// names the word.
+/// `x-bps-read`), `max_hold`, `shared`, and `qemu_strict` and `dry_run` as 0 or 1. An error has
+/// number 0 and names the word.
 Result<nlohmann::json> throttle_request(const std::vector<std::string>& words);
 
 /// `tokens-max`, `tokens-refill`, `credit`.

@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "engine_controller.hpp"
 
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <cerrno>
+#include <string>
 #include <utility>
+
+#include "device_text.hpp"
 
 namespace blkio::control_plane {
 
@@ -83,8 +90,36 @@ void EngineController::start_throttle_counters(DeviceNumber device) {
 
 void EngineController::set_rules(GroupId group, DeviceNumber device, const DeviceRules& rules,
                                  Levels levels) {
+  DeviceRules limits = rules;
+  limits.shared_with.reset();
   engines_->on_shard(device, [&](data_plane::DeviceShard& shard, TimeNs now) {
-    shard.queue().set_rules(group, rules, levels, now);
+    shard.queue().set_rules(group, limits, levels, now);
+  });
+}
+
+Result<void> EngineController::can_share(DeviceNumber device, DeviceNumber other) const {
+  if (engines_->are_together(device, other)) return success();
+  std::string why = fmt::format(
+      "{} and {} cannot share limits, different threads serve them: give engines=1, or fewer than "
+      "now",
+      to_text(device), to_text(other));
+  spdlog::warn("{}", why);
+  return failure(EXDEV, std::move(why));
+}
+
+void EngineController::share(GroupId group, DeviceNumber device, DeviceNumber other) {
+  if (!can_share(device, other)) return;
+  engines_->on_engine(device, [&](data_plane::Engine& engine) {
+    data_plane::DeviceShard* const shard = engine.shard(device);
+    data_plane::DeviceShard* const others = engine.shard(other);
+    if (shard == nullptr || others == nullptr) return;
+    shard->queue().share(group, others->queue(), engine.now());
+  });
+}
+
+void EngineController::unshare(GroupId group, DeviceNumber device) {
+  engines_->on_shard(device, [&](data_plane::DeviceShard& shard, TimeNs now) {
+    shard.queue().unshare(group, now);
   });
 }
 

@@ -35,6 +35,9 @@ class EngineController final : public Controller {
   void start_throttle_counters(DeviceNumber device) override;
   void set_rules(GroupId group, DeviceNumber device, const DeviceRules& rules,
                  Levels levels) override;
+  Result<void> can_share(DeviceNumber device, DeviceNumber other) const override;
+  void share(GroupId group, DeviceNumber device, DeviceNumber other) override;
+  void unshare(GroupId group, DeviceNumber device) override;
   ThrottleReport throttle_report(GroupId group, DeviceNumber device) const override;
   std::optional<TokenStatus> token_status(GroupId group, DeviceNumber device) const override;
   void set_weights(GroupId group, const Weights& weights, const Weights& leaf_weights) override;

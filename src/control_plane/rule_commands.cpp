@@ -13,6 +13,7 @@
 #include "cgroupfs/rule_checks.hpp"
 #include "cgroupfs/rules.hpp"
 #include "control_socket.hpp"
+#include "device_text.hpp"
 
 namespace blkio::control_plane {
 namespace {
@@ -23,6 +24,7 @@ using nlohmann::json;
 
 constexpr auto kThrottleSet = "throttle set";
 constexpr auto kThrottleGet = "throttle get";
+constexpr auto kShared = "shared";
 constexpr auto kTokensSet = "tokens set";
 constexpr auto kTokensGet = "tokens get";
 
@@ -38,6 +40,24 @@ std::uint64_t* number_called(DeviceRules& rules, std::string_view name) {
     if (behind == qemu::kQmpMaxLength) return &rule.burst_seconds;
   }
   return nullptr;
+}
+
+/// The device whose limits they are; of the first one, another; 0: nobody else's. As it is taken.
+std::string shared_by(const cgroupfs::Group& group, DeviceNumber device) {
+  const auto first = cgroupfs::rules_of(group, device).shared_with;
+  if (!first) return "0";
+  if (*first != device) return to_text(*first);
+  for (const DeviceNumber each : cgroupfs::sharers(group, device)) {
+    if (each != device) return to_text(each);
+  }
+  return "0";
+}
+
+/// Who only joins or leaves names no limits, and so unsets none.
+bool says_nothing_else(const json& request) {
+  const auto named = [&](const char* word) { return request.contains(word); };
+  return named(kShared) && !named("limits") && !named("max_hold") && !named("dry_run") &&
+         !named("qemu_strict");
 }
 
 /// QEMU's 0 is no limit.
@@ -146,8 +166,28 @@ std::string RuleCommands::set_throttle(const Place& place, const json& request) 
   DeviceRules rules;
   std::string fault = read_throttle(request, rules);
   if (!fault.empty()) return fault;
+  fault = share(place, request);
+  if (!fault.empty() || says_nothing_else(request)) return fault;
   rules.tokens = cgroupfs::rules_of(*place.group, place.device).tokens;
   apply(place, rules, request.value("reset_levels", false) ? Levels::kReset : Levels::kKept);
+  return "";
+}
+
+std::string RuleCommands::share(const Place& place, const json& request) {
+  if (!request.contains(kShared)) return "";
+  cgroupfs::Group& group = *place.group;
+  const std::string other = request.at(kShared);
+  cgroupfs::meet(services_.controller, group, place.device);
+  if (other == "0") {
+    cgroupfs::leave(services_.controller, group, place.device);
+  } else {
+    const auto number = find_device_(other);
+    if (!number) return fmt::format("shared={}: no such device is proxied", other);
+    if (*number == place.device) return fmt::format("shared={}: it is the same device", other);
+    const auto joined = cgroupfs::join(services_.controller, group, place.device, *number);
+    if (!joined) return joined.error().context;
+  }
+  if (services_.changes != nullptr) services_.changes->group_changed(group.id);
   return "";
 }
 
@@ -157,6 +197,7 @@ json RuleCommands::get_throttle(const Place& place) {
                  {"max_hold", rules.max_hold_ms},
                  {"dry_run", rules.dry_run},
                  {"qemu_strict", rules.qemu_strict},
+                 {kShared, shared_by(*place.group, place.device)},
                  {std::string(qemu::kQmpIopsSize), rules.iops_size}};
   for (const auto& known : qemu::kLimitNames) {
     const RateRule& rule = rules.of(known.limit);

@@ -35,8 +35,11 @@ class RuleCommands {
 
   /// "throttle set": "limits" holds numbers by QEMU's names for block_set_io_throttle, "max_hold"
   /// ms, "qemu_strict", "dry_run" and "reset_levels" are flags. What is not named is unset, as
-  /// block_set_io_throttle has it; tokens stay. Returns why not; empty if all is well.
+  /// block_set_io_throttle has it; tokens stay. "shared" is a device, whose limits these are from
+  /// now on, or "0"; where it stands alone it changes no limits, and not named it stays as it is.
+  /// Returns why not; empty if all is well.
   std::string set_throttle(const Place& place, const nlohmann::json& request);
+  std::string share(const Place& place, const nlohmann::json& request);
   /// "throttle get": all numbers by the same names, and our own.
   static nlohmann::json get_throttle(const Place& place);
   /// "tokens set": "tokens-max" a number, "tokens-refill" as in the file, or "credit" as xend wrote

@@ -149,6 +149,7 @@ constexpr std::array<std::pair<bool DeviceRules::*, const char*>, 2> kFlagWords{
 }};
 constexpr auto kBurst = "_max";
 constexpr auto kBurstLength = "_max_length";
+constexpr auto kSharedWith = "shared_with";
 constexpr auto kTokensMax = "tokens_max";
 constexpr auto kTokensRefill = "tokens_refill";
 
@@ -187,6 +188,7 @@ json to_json(const DeviceRules& rules) {
   for (const auto& [flag, word] : kFlagWords) {
     if (rules.*flag) value[word] = true;
   }
+  if (rules.shared_with) value[kSharedWith] = to_text(*rules.shared_with);
   if (rules.tokens.max) value[kTokensMax] = *rules.tokens.max;
   if (rules.tokens.refill) value[kTokensRefill] = cgroupfs::to_text(*rules.tokens.refill);
   return value;
@@ -197,6 +199,7 @@ DeviceRules rules_from(const json& value) {
   for (const auto& [limit, word] : kLimitWords) rules.of(limit) = rate_from(value, word);
   for (const auto& [number, word] : kNumberWords) rules.*number = value.value(word, rules.*number);
   for (const auto& [flag, word] : kFlagWords) rules.*flag = value.value(word, false);
+  if (value.contains(kSharedWith)) rules.shared_with = device_of(value.at(kSharedWith));
   rules.tokens = tokens_from(value);
   return rules;
 }

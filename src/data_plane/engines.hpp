@@ -43,6 +43,20 @@ class Engines {
     });
   }
 
+  /// The same with the engine: f(engine).
+  template <class F>
+  void on_engine(DeviceNumber device, F&& f) {
+    const auto home = homes_.find(device);
+    if (home == homes_.end()) return;
+    call(*home->second, [&] { f(*home->second); });
+  }
+  /// True if one engine serves both.
+  bool are_together(DeviceNumber device, DeviceNumber other) const {
+    const auto home = homes_.find(device);
+    const auto others = homes_.find(other);
+    return home != homes_.end() && others != homes_.end() && home->second == others->second;
+  }
+
   /// Runs f(engine) on the thread of each, one after the other.
   template <class F>
   void on_each(F&& f) {

@@ -3,9 +3,11 @@
 
 #include <algorithm>
 #include <cassert>
+#include <utility>
 
 #include "bfq_weights/fair_queue.hpp"
 #include "bfq_weights/round_robin.hpp"
+#include "shared_gate.hpp"
 
 namespace blkio::data_plane {
 
@@ -47,7 +49,9 @@ void IoQueue::arrive(QueuedIo& io, GroupId group, TimeNs now) {
 
   const bool alone = passing_ == nullptr && scheduler_->servable().empty() &&
                      (busy_groups_ == 1 || !scheduler_->awaits_somebody());
-  if (alone && path_opens_at(node, direction_of(io.op)) <= now_) {
+  const Direction direction = direction_of(io.op);
+  const bool open = alone && node.path_opens_at(direction) <= now_;
+  if (open && (shared_nodes_ == 0 || !path_is_behind(node, direction))) {
     passing_ = &io;
     return;
   }
@@ -91,10 +95,13 @@ void IoQueue::dispatch(GroupNode& node, QueuedIo& io) {
   node.stats.counters.count_dispatch(io.op, io.bytes, now_ - io.arrived_ns);
   node.stats.scheduling.dispatched(now_, device_time_.per_request());
   scheduler_->charge(*node.place, direction, cost_of(io), now_);
-  for (GroupNode* payer = &node; payer != nullptr; payer = limited_above(*payer)) {
-    payer->gate.charge(io.op, io.bytes, now_);
+  for (GroupNode* payer = &node; payer != nullptr; payer = payer->limited_above) {
+    payer->gate->charge(io.op, io.bytes, now_, payer->sharer);
+    const bool is_shared = payer->shared != nullptr;
+    if (is_shared) end_turn(*payer, direction);
     follow_gate(*payer, direction);
-    if (payer->gate.has_total()) follow_gate(*payer, opposite(direction));
+    if (payer->gate->has_total()) follow_gate(*payer, opposite(direction));
+    if (is_shared) tell_sharers(*payer, direction);
   }
 }
 
@@ -167,9 +174,9 @@ void IoQueue::enqueue(GroupNode& node, QueuedIo& io) {
   const Direction direction = direction_of(io.op);
   GroupNode::Side& side = node.side(direction);
   if (side.waiting.empty()) {
-    begin_waiting(side);
-  } else if (nodes_with_rules_ != 0) {
-    settle(side);
+    holders_.begin(side, now_);
+  } else if (holders_.used()) {
+    holders_.settle(side, now_);
   }
   io.held_before_ns = side.held_ns;
   side.waiting.push_back(io);
@@ -180,27 +187,20 @@ void IoQueue::enqueue(GroupNode& node, QueuedIo& io) {
 void IoQueue::dequeue(GroupNode& node, QueuedIo& io) {
   const Direction direction = direction_of(io.op);
   GroupNode::Side& side = node.side(direction);
-  if (nodes_with_rules_ != 0) settle(side, &io);
+  if (holders_.used()) holders_.settle(side, now_, &io);
   side.waiting.erase(side.waiting.iterator_to(io));
-  if (!side.waiting.empty()) return;
-  if (side.link.is_linked()) waiting_sides_.erase(waiting_sides_.iterator_to(side));
-  if (side.overdue.armed()) overdue_.erase(side.overdue);
-}
-
-// Of a queue that was empty. Where nobody has rules nobody asks who waits.
-void IoQueue::begin_waiting(GroupNode::Side& side) {
-  side.settled_ns = now_;
-  if (nodes_with_rules_ != 0) waiting_sides_.push_back(side);
+  if (side.waiting.empty()) holders_.end(side);
 }
 
 // The queue has become non-empty. Gates nobody was waiting at may have opened unnoticed.
 void IoQueue::first_in(GroupNode& node, Direction direction) {
-  for (GroupNode* above = &node; above != nullptr; above = limited_above(*above)) {
-    if (above->side(direction).closed) follow_gate(*above, direction);
+  for (GroupNode* above = &node; above != nullptr; above = above->limited_above) {
+    const GroupNode::Side& side = above->side(direction);
+    if (side.closed || side.has_turn) follow_gate(*above, direction);
   }
   publish_head(node, direction);
   rearm(&node, direction);
-  if (nodes_with_bound_ != 0) watch(node.side(direction));
+  if (holders_.has_bounds()) holders_.watch(node.side(direction), now_);
 }
 
 void IoQueue::settle_passing() {
@@ -218,14 +218,22 @@ void IoQueue::advance(TimeNs now) {
   while (deadlines_.earliest() <= now_) {
     GroupNode::Deadlines::Hook& due = deadlines_.top();
     const Direction direction = due.direction();
-    if (path_opens_at(due.node(), direction) > now_) {
+    if (due.node().path_opens_at(direction) > now_) {
       arm(due);
       continue;
     }
-    for (GroupNode* node = &due.node(); node != nullptr; node = limited_above(*node)) {
+    if (shared_nodes_ != 0) {
+      const TimeNs until = gives_way_until(due.node().side(direction));
+      if (until > now_) {
+        deadlines_.update(due, until);
+        continue;
+      }
+    }
+    for (GroupNode* node = &due.node(); node != nullptr; node = node->limited_above) {
       if (!node->side(direction).closed) continue;
-      node->gate.note_waited(direction);
+      node->gate->note_waited(direction);
       open(*node, direction);
+      node->side(direction).has_turn = node->shared != nullptr;
     }
   }
 }
@@ -233,158 +241,38 @@ void IoQueue::advance(TimeNs now) {
 TimeNs IoQueue::deadline() {
   while (!deadlines_.empty()) {
     GroupNode::Deadlines::Hook& first = deadlines_.top();
-    if (path_opens_at(first.node(), first.direction()) == deadlines_.earliest()) break;
+    const TimeNs at = first.node().path_opens_at(first.direction());
+    const bool looks_again = at <= now_ && first.node().side(first.direction()).gave_way != 0;
+    if (at == deadlines_.earliest() || looks_again) break;
     arm(first);
   }
-  while (!overdue_.empty()) {
-    GroupNode::Deadlines::Hook& first = overdue_.top();
-    const TimeNs at = overdue_at(first.node().side(first.direction()));
-    if (at <= overdue_.earliest()) break;
-    overdue_.update(first, at);
-  }
   const TimeNs free = holding_ ? scheduler_->hold().until_ns : kNever;
-  return std::min({deadlines_.earliest(), overdue_.earliest(), free});
+  return std::min({deadlines_.earliest(), holders_.deadline(now_), free});
 }
 
 // An entry that is too early is found out when it comes up; one that is too late would not be.
 void IoQueue::replan() {
   deadlines_.replan([this](const GroupNode::Deadlines::Hook& hook) {
-    const LastToOpen last = last_to_open(hook.node(), hook.direction());
-    note_holder(hook.node().side(hook.direction()), last.node);
+    const LastToOpen last = hook.node().last_to_open(hook.direction());
+    holders_.set_holder(hook.node().side(hook.direction()), last.node);
     return last.at;
   });
 }
 
 void IoQueue::arm(GroupNode::Deadlines::Hook& hook) {
-  const LastToOpen last = last_to_open(hook.node(), hook.direction());
+  GroupNode::Side& side = hook.node().side(hook.direction());
+  const LastToOpen last = hook.node().last_to_open(hook.direction());
   hook.armed() ? deadlines_.update(hook, last.at) : deadlines_.insert(hook, last.at);
-  note_holder(hook.node().side(hook.direction()), last.node);
+  side.gave_way = 0;
+  holders_.set_holder(side, last.node);
 }
 
 void IoQueue::disarm(GroupNode::Deadlines::Hook& hook) {
   deadlines_.erase(hook);
-  note_holder(hook.node().side(hook.direction()), nullptr);
-}
-
-// ---- who holds whom, and for how long ----------------------------------------------------------
-
-IoQueue::LastToOpen IoQueue::last_to_open(GroupNode& node, Direction direction) const {
-  LastToOpen last;
-  for (GroupNode* above = &node; above != nullptr; above = limited_above(*above)) {
-    const TimeNs at = above->gate.opens_at(direction);
-    if (at > last.at) last = {above, at};
-  }
-  return last;
-}
-
-// To be called before the queue, or a gate above it, changes. What waits beyond the time the last
-// gate opens waits for its turn.
-IoQueue::LastToOpen IoQueue::settle(GroupNode::Side& side, const QueuedIo* leaving) {
-  const LastToOpen last = last_to_open(side.node(), side.direction());
-  const TimeNs held = std::max<TimeNs>(std::min(now_, last.at) - side.settled_ns, 0);
-  const bool delayed = leaving != nullptr && last.at > leaving->arrived_ns;
-  side.settled_ns = now_;
-  side.held_ns += held;
-  if (held != 0 || delayed) {
-    const std::uint64_t sum_ns = static_cast<std::uint64_t>(held) * side.waiting.size();
-    last.node->gate.count_held(side.direction(), sum_ns, delayed ? 1 : 0);
-  }
-  return last;
-}
-
-void IoQueue::settle_all() {
-  for (GroupNode::Side& side : waiting_sides_) settle(side);
-}
-
-void IoQueue::note_holder(GroupNode::Side& side, GroupNode* holder) {
-  if (side.holder == holder) return;
-  if (side.holder != nullptr) {
-    --side.holder->holds;
-    touch(*side.holder);
-  }
-  side.holder = holder;
-  if (holder == nullptr) return;
-  ++holder->holds;
-  touch(*holder);
-}
-
-void IoQueue::touch(GroupNode& node) {
-  if (node.touched) return;
-  node.touched = true;
-  touched_.push_back(&node);
-}
-
-const std::vector<GroupId>& IoQueue::holders_changed() {
-  holders_changed_.clear();
-  for (GroupNode* node : touched_) {
-    node->touched = false;
-    if ((node->holds != 0) == node->holding) continue;
-    node->holding = node->holds != 0;
-    ++node->holding_changes;
-    holders_changed_.push_back(node->group);
-  }
-  touched_.clear();
-  return holders_changed_;
-}
-
-// The least of the path; kNever: no bound.
-TimeNs IoQueue::hold_bound(const GroupNode& node) const {
-  TimeNs bound = kNever;
-  for (const GroupNode* above = &node; above != nullptr; above = limited_above(*above)) {
-    const DeviceRules& rules = above->gate.rules();
-    if (rules.max_hold_ms == 0 || rules.dry_run) continue;
-    constexpr std::uint64_t kMostMs = kNever / kMillisecondNs;
-    if (rules.max_hold_ms < kMostMs) {
-      bound = std::min(bound, static_cast<TimeNs>(rules.max_hold_ms) * kMillisecondNs);
-    }
-  }
-  return bound;
-}
-
-// No sooner than then can the first one of a queue have been held for too long. Where the path is
-// open nobody is held, and a look each millisecond is enough.
-TimeNs IoQueue::overdue_at(GroupNode::Side& side) {
-  const TimeNs bound = hold_bound(side.node());
-  if (bound == kNever) return kNever;
-  const LastToOpen last = settle(side);
-  const TimeNs left = bound - (side.held_ns - side.waiting.front().held_before_ns);
-  const TimeNs soonest = last.at > now_ ? 0 : kMillisecondNs;
-  return now_ + std::max(left, soonest);
-}
-
-void IoQueue::watch(GroupNode::Side& side) {
-  const TimeNs at = overdue_at(side);
-  if (side.overdue.armed()) {
-    overdue_.update(side.overdue, at);
-  } else {
-    overdue_.insert(side.overdue, at);
-  }
-}
-
-QueuedIo* IoQueue::overdue(TimeNs now) {
-  advance(now);
-  while (overdue_.earliest() <= now_) {
-    GroupNode::Side& side = overdue_.top().node().side(overdue_.top().direction());
-    const TimeNs at = overdue_at(side);
-    if (at <= now_) return &side.waiting.front();
-    overdue_.update(side.overdue, at);
-  }
-  return nullptr;
+  holders_.set_holder(hook.node().side(hook.direction()), nullptr);
 }
 
 // ---- gates -------------------------------------------------------------------------------------
-
-GroupNode* IoQueue::limited_above(const GroupNode& node) const {
-  return hierarchy_ == Hierarchy::kTree ? node.parent : nullptr;
-}
-
-TimeNs IoQueue::path_opens_at(const GroupNode& node, Direction direction) const {
-  TimeNs at = kLongAgo;
-  for (const GroupNode* above = &node; above != nullptr; above = limited_above(*above)) {
-    at = std::max(at, above->gate.opens_at(direction));
-  }
-  return at;
-}
 
 // In a flat hierarchy the gate is the own tasks' alone: a closed one hides their head, and the
 // groups below compete on.
@@ -421,7 +309,7 @@ void IoQueue::count_passed(GroupNode& node) {
   if (!node.competes) node.stats.scheduling.dequeued();
 }
 
-bool IoQueue::has_ready(GroupNode& node, Direction direction) const {
+bool IoQueue::has_ready(const GroupNode& node, Direction direction) const {
   if (hierarchy_ == Hierarchy::kFlat) return !node.side(direction).waiting.empty();
   return scheduler_->waiting_behind(*node.place).has(direction);
 }
@@ -435,27 +323,83 @@ void IoQueue::open(GroupNode& node, Direction direction) {
 
 void IoQueue::close(GroupNode& node, Direction direction) {
   node.side(direction).closed = true;
+  node.side(direction).has_turn = false;
   plug(node, direction);
   rearm(&node, direction);
 }
 
 void IoQueue::follow_gate(GroupNode& node, Direction direction) {
-  const bool closed = node.gate.opens_at(direction) > now_;
+  const bool closed = node.gate->opens_at(direction) > now_;
   if (closed == node.side(direction).closed) return;
+  if (!closed && is_behind(node, direction)) return;
   closed ? close(node, direction) : open(node, direction);
   // What is ready here has come to wait at, or has gone from, the next closed gate above.
-  rearm(limited_above(node), direction);
+  rearm(node.limited_above, direction);
 }
 
 // The nearest closed gate, from here upwards, has a deadline if and only if something is ready
 // right behind it. Others have none: when they open, nothing could go.
 void IoQueue::rearm(GroupNode* node, Direction direction) {
-  while (node != nullptr && !node->side(direction).closed) node = limited_above(*node);
+  while (node != nullptr && !node->side(direction).closed) node = node->limited_above;
   if (node == nullptr) return;
   GroupNode::Deadlines::Hook& hook = node->side(direction).deadline;
   const bool wanted = has_ready(*node, direction);
   if (wanted == hook.armed()) return;
   wanted ? arm(hook) : disarm(hook);
+}
+
+// ---- gates that other devices share ------------------------------------------------------------
+
+bool IoQueue::is_behind(const GroupNode& node, Direction direction) const {
+  return node.shared != nullptr &&
+         node.shared->gives_way_until(node, direction, std::nullopt, now_) > now_;
+}
+
+bool IoQueue::path_is_behind(const GroupNode& node, Direction direction) const {
+  for (const GroupNode* above = &node; above != nullptr; above = above->limited_above) {
+    if (is_behind(*above, direction)) return true;
+  }
+  return false;
+}
+
+// Each time another one goes, or turns out to wait for something else; so a few times are enough,
+// but for circles through the gates of several groups.
+TimeNs IoQueue::gives_way_until(GroupNode::Side& side) {
+  const auto since = side.gave_way == 0 ? std::nullopt : std::optional(side.gave_way_ns);
+  TimeNs until = now_;
+  for (const GroupNode* above = &side.node(); above != nullptr; above = above->limited_above) {
+    if (above->shared == nullptr) continue;
+    above->shared->looks(*above, now_);
+    if (side.gave_way >= 2 * above->shared->members().size()) continue;
+    until = std::max(until, above->shared->gives_way_until(*above, side.direction(), since, now_));
+  }
+  if (until > now_ && side.gave_way++ == 0) side.gave_way_ns = now_;
+  return until;
+}
+
+void IoQueue::end_turn(GroupNode& node, Direction direction) {
+  node.side(direction).has_turn = false;
+  if (node.gate->has_total()) node.side(opposite(direction)).has_turn = false;
+}
+
+void IoQueue::tell_sharers(GroupNode& node, Direction direction) {
+  node.shared->went(node, direction);
+  for (const SharedGate::Member& member : node.shared->members()) {
+    if (member.node == &node) continue;
+    member.queue->other_has_gone(*member.node, direction, now_);
+    if (!node.gate->has_total()) continue;
+    member.queue->other_has_gone(*member.node, opposite(direction), now_);
+  }
+}
+
+// A gate that is open here may be closed by it. One that opens is found out by its deadline.
+void IoQueue::other_has_gone(GroupNode& node, Direction direction, TimeNs now) {
+  if (node.side(direction).closed) return;
+  now_ = std::max(now_, now);
+  if (node.gate->opens_at(direction) <= now_) return;
+  if (node.side(direction).has_turn && has_ready(node, direction)) return;
+  settle_passing();
+  follow_gate(node, direction);
 }
 
 // ---- groups and rules --------------------------------------------------------------------------
@@ -471,8 +415,9 @@ IoQueue::IoQueue(DeviceNumber device, Hierarchy hierarchy, GroupMap& groups,
       scheduler_(make_scheduler(sharing.weighted)) {}
 
 IoQueue::~IoQueue() {
-  waiting_sides_.clear();
+  holders_.clear();
   for (auto& [group, node] : nodes_) {
+    if (node->shared != nullptr) node->shared->remove(*node);
     for (GroupNode::Side& side : node->sides) side.waiting.clear();
     node->at_device.clear();
   }
@@ -482,10 +427,11 @@ GroupNode& IoQueue::node_of(GroupId group) {
   const auto found = nodes_.find(group);
   if (found != nodes_.end()) return *found->second;
   GroupNode* parent = group == GroupId::kRoot ? nullptr : &node_of(groups_.parent(group));
-  auto node = std::make_unique<GroupNode>(group, parent, groups_.stats(group).meet(device_));
+  auto node =
+      std::make_unique<GroupNode>(group, parent, hierarchy_, groups_.stats(group).meet(device_));
   place(*node);
   deadlines_.reserve(kDirections * (nodes_.size() + 1));
-  touched_.reserve(nodes_.size() + 1);
+  holders_.reserve(nodes_.size() + 1);
   return *(nodes_[group] = std::move(node));
 }
 
@@ -537,7 +483,7 @@ GroupNode& IoQueue::living_node(GroupId group) {
 TimeNs IoQueue::opens_at(GroupId group, Direction direction) const {
   for (;;) {
     const auto found = nodes_.find(group);
-    if (found != nodes_.end()) return path_opens_at(*found->second, direction);
+    if (found != nodes_.end()) return found->second->path_opens_at(direction);
     if (group == GroupId::kRoot || hierarchy_ == Hierarchy::kFlat) return kLongAgo;
     group = groups_.parent(group);
   }
@@ -551,82 +497,119 @@ void IoQueue::meet(GroupId group) {
 void IoQueue::set_limit(GroupId group, Limit limit, std::optional<std::uint64_t> per_second,
                         TimeNs now) {
   const auto found = nodes_.find(group);
-  DeviceRules rules = found == nodes_.end() ? DeviceRules{} : found->second->gate.rules();
+  DeviceRules rules = found == nodes_.end() ? DeviceRules{} : found->second->gate->rules();
   rules.of(limit).per_second = per_second;
   set_rules(group, rules, Levels::kKept, now);
 }
 
 void IoQueue::set_rules(GroupId group, const DeviceRules& rules, Levels levels, TimeNs now) {
   advance(now);
-  settle_passing();
   if (rules.empty() && nodes_.find(group) == nodes_.end()) return;
   GroupNode& node = node_of(group);
-  if (nodes_with_rules_ == 0) find_waiting();
-  settle_all();
-  const DeviceRules old = node.gate.rules();
-  const std::array before{node.gate.opens_at(Direction::kRead),
-                          node.gate.opens_at(Direction::kWrite)};
-  node.gate.set_rules(rules, levels, now_);
-  count_rules(old, rules);
-  bool earlier = false;
-  for (const Direction direction : {Direction::kRead, Direction::kWrite}) {
-    follow_gate(node, direction);
-    earlier |= node.gate.opens_at(direction) < before[static_cast<std::size_t>(direction)];
-  }
-  if (earlier) replan();
-  if (nodes_with_bound_ == 0 && overdue_.empty()) return;
-  for (GroupNode::Side& side : waiting_sides_) watch(side);
+  std::vector<SharedGate::Member> members{{this, &node, {}}};
+  if (node.shared != nullptr) members = node.shared->members();
+  for (const SharedGate::Member& member : members) member.queue->before_change(now_);
+  const GateBefore before(*node.gate);
+  node.gate->set_rules(rules, levels, now_);
+  for (const SharedGate::Member& member : members) member.queue->after_change(*member.node, before);
 }
 
-void IoQueue::find_waiting() {
+IoQueue::GateBefore::GateBefore(const throttle::Gate& gate)
+    : rules(gate.rules()),
+      opens_at{gate.opens_at(Direction::kRead), gate.opens_at(Direction::kWrite)} {}
+
+// What has been held so far was held by the old rules. Where nobody had any, nobody asked who
+// waits.
+void IoQueue::before_change(TimeNs now) {
+  now_ = std::max(now_, now);
+  settle_passing();
+  if (holders_.used()) return holders_.settle_all(now_);
   for (auto& [group, node] : nodes_) {
     for (GroupNode::Side& side : node->sides) {
-      if (!side.waiting.empty() && !side.link.is_linked()) waiting_sides_.push_back(side);
+      if (side.waiting.empty()) continue;
+      side.settled_ns = now_;
+      holders_.enlist(side);
     }
   }
 }
 
-void IoQueue::count_rules(const DeviceRules& before, const DeviceRules& after) {
-  nodes_with_rules_ = nodes_with_rules_ - !before.empty() + !after.empty();
-  nodes_with_bound_ = nodes_with_bound_ - (before.max_hold_ms != 0) + (after.max_hold_ms != 0);
-  if (nodes_with_bound_ != 0) overdue_.reserve(kDirections * nodes_.size());
+void IoQueue::after_change(GroupNode& node, const GateBefore& before) {
+  holders_.rules_changed(before.rules, node.gate->rules(), nodes_.size());
+  bool earlier = false;
+  for (const Direction direction : {Direction::kRead, Direction::kWrite}) {
+    follow_gate(node, direction);
+    const TimeNs opened_at = before.opens_at[static_cast<std::size_t>(direction)];
+    earlier |= node.gate->opens_at(direction) < opened_at;
+  }
+  if (earlier) replan();
+  holders_.watch_all(now_);
+}
+
+void IoQueue::share(GroupId group, IoQueue& other, TimeNs now) {
+  advance(now);
+  GroupNode& node = node_of(group);
+  GroupNode& others = other.node_of(group);
+  if (&node == &others || (node.shared != nullptr && node.shared == others.shared)) return;
+  if (others.shared == nullptr) {
+    others.shared = std::make_shared<SharedGate>(std::exchange(others.own_gate, {}), other, others);
+    others.gate = &others.shared->gate;
+    ++other.shared_nodes_;
+  }
+  take_gate(node, others.shared);
+}
+
+void IoQueue::unshare(GroupId group, TimeNs now) {
+  const auto found = nodes_.find(group);
+  if (found == nodes_.end() || found->second->shared == nullptr) return;
+  advance(now);
+  take_gate(*found->second, nullptr);
+}
+
+// Away from the one it has. nullptr: one of its own, without rules.
+void IoQueue::take_gate(GroupNode& node, std::shared_ptr<SharedGate> shared) {
+  before_change(now_);
+  const GateBefore before(*node.gate);
+  if (node.shared != nullptr) node.shared->remove(node);
+  shared_nodes_ = shared_nodes_ - (node.shared != nullptr) + (shared != nullptr);
+  node.own_gate = {};
+  node.sharer = 0;
+  for (GroupNode::Side& side : node.sides) side.has_turn = false;
+  node.gate = shared == nullptr ? &node.own_gate : &shared->gate;
+  if (shared != nullptr) shared->add(*this, node);
+  node.shared = std::move(shared);
+  after_change(node, before);
 }
 
 ThrottleReport IoQueue::throttle_report(GroupId group, TimeNs now) {
   const auto found = nodes_.find(group);
   if (found == nodes_.end()) return {};
   now_ = std::max(now_, now);
-  std::array<bool, kDirections> holds{};
-  for (GroupNode::Side& side : waiting_sides_) {
-    const LastToOpen last = settle(side);
-    if (last.node == found->second.get() && last.at > now_) {
-      holds[static_cast<std::size_t>(side.direction())] = true;
-    }
-  }
-  ThrottleReport report = found->second->gate.report(holds, now_);
-  report.changes = found->second->holding_changes;
+  const GroupNode& node = *found->second;
+  const std::array<bool, kDirections> holds = holders_.held_by(node, now_);
+  ThrottleReport report = node.gate->report(holds, now_, node.sharer);
+  report.changes = node.holding_changes;
   return report;
 }
 
 void IoQueue::reset_throttle_report(GroupId group) {
-  if (const auto found = nodes_.find(group); found != nodes_.end()) {
-    settle_all();
-    found->second->gate.reset_report();
-  }
+  const auto found = nodes_.find(group);
+  if (found == nodes_.end()) return;
+  holders_.settle_all(now_);
+  found->second->gate->reset_report(found->second->sharer);
 }
 
 std::optional<TokenStatus> IoQueue::token_status(GroupId group, TimeNs now) {
   const auto found = nodes_.find(group);
   if (found == nodes_.end()) return std::nullopt;
   now_ = std::max(now_, now);
-  return found->second->gate.token_status(now_);
+  return found->second->gate->token_status(now_);
 }
 
 void IoQueue::group_removed(GroupId group, GroupId parent, TimeNs now) {
   advance(now);
   settle_passing();
   device_time_.advance(now_);
-  if (nodes_with_rules_ != 0) settle_all();
+  if (holders_.used()) holders_.settle_all(now_);
   if (groups_.stats(group).find(device_) == nullptr) return;
   stats::DeviceStats& left = groups_.stats(group).meet(device_);
   stats::DeviceStats& heir = groups_.stats(parent).meet(device_);
@@ -642,8 +625,12 @@ void IoQueue::group_removed(GroupId group, GroupId parent, TimeNs now) {
   scheduler_->remove(*node.place);
   note_busy(node);
   note_busy(*node.parent);
-  count_rules(node.gate.rules(), {});
-  std::erase(touched_, &node);
+  holders_.rules_changed(node.gate->rules(), {}, nodes_.size());
+  holders_.forget(node);
+  if (node.shared != nullptr) {
+    node.shared->remove(node);
+    --shared_nodes_;
+  }
   nodes_.erase(found);
 }
 
@@ -666,12 +653,11 @@ void IoQueue::move_requests(GroupNode& node, GroupNode& heir) {
     moving.swap(side.waiting);
     publish_head(node, direction);
     if (side.deadline.armed()) disarm(side.deadline);
-    if (side.overdue.armed()) overdue_.erase(side.overdue);
-    if (side.link.is_linked()) waiting_sides_.erase(waiting_sides_.iterator_to(side));
+    holders_.end(side);
     const bool was_empty = to.waiting.empty();
     move(moving, to.waiting);
     if (!was_empty || to.waiting.empty()) continue;
-    begin_waiting(to);
+    holders_.begin(to, now_);
     first_in(heir, direction);
   }
 }

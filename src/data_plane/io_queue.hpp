@@ -4,13 +4,11 @@
 #pragma once
 
 #include <array>
-#include <boost/intrusive/list.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <unordered_map>
-#include <utility>
 #include <vector>
 
 #include "bfq_weights/depth.hpp"
@@ -19,14 +17,11 @@
 #include "blkio/throttle_report.hpp"
 #include "blkio/types.hpp"
 #include "group_map.hpp"
+#include "group_node.hpp"
+#include "holders.hpp"
 #include "stats/device_time.hpp"
-#include "stats/group_stats.hpp"
-#include "throttle/deadlines.hpp"
-#include "throttle/gate.hpp"
 
 namespace blkio::data_plane {
-
-struct GroupNode;
 
 /// How a device is shared: by weight, or in turns; and how deep.
 struct Sharing {
@@ -41,80 +36,14 @@ struct Sharing {
 /// without its noise.
 inline constexpr std::uint64_t kRequestCostBytes = 16 << 10;
 
-enum class IoStage : std::uint8_t { kNone, kWaiting, kAtDevice };
-
-/// What the policies see of a request. Embedded in the engine's, which sets `op` and `bytes`; the
-/// rest belongs to the queue. Must not move or die between arrive() and complete() or cancel().
-struct QueuedIo {
-  std::uint64_t bytes = 0;
-  TimeNs arrived_ns = 0;
-  TimeNs dispatched_ns = 0;
-  TimeNs held_before_ns = 0;  ///< how long the queue it waits in had been held when it joined
-  GroupNode* node = nullptr;  ///< while it waits or is at the device
-  boost::intrusive::list_member_hook<> link;
-  GroupId group = GroupId::kRoot;  ///< who pays; the parent once the group is gone
-  Op op = Op::kRead;
-  IoStage stage = IoStage::kNone;
-};
-
-using IoList = boost::intrusive::list<
-    QueuedIo, boost::intrusive::member_hook<QueuedIo, decltype(QueuedIo::link), &QueuedIo::link>>;
-
-/// One group on this device.
-struct GroupNode {
-  using Deadlines = throttle::Deadlines<GroupNode>;
-
-  /// What there is of it per direction.
-  struct Side {
-    Side(GroupNode& node, Direction direction)
-        : deadline(node, direction), overdue(node, direction) {}
-    GroupNode& node() const { return deadline.node(); }
-    Direction direction() const { return deadline.direction(); }
-
-    IoList waiting;                             ///< of the group's own tasks
-    boost::intrusive::list_member_hook<> link;  ///< linked: something waits, and there are rules
-    Deadlines::Hook deadline;     ///< armed: the gate is closed and something behind it could go
-    Deadlines::Hook overdue;      ///< armed: the first one's time to be held is bounded
-    GroupNode* holder = nullptr;  ///< while the deadline is armed: who has made it so late
-    TimeNs held_ns = 0;           ///< how long limits have held whoever was first
-    TimeNs settled_ns = 0;        ///< up to here that has been counted
-    bool closed = false;  ///< as the scheduler was told; may be out of date while nobody waits
-  };
-
-  GroupNode(GroupId id, GroupNode* parent_node, stats::DeviceStats& counted)
-      : group(id), parent(parent_node), stats(counted) {}
-  Side& side(Direction direction) { return sides[static_cast<std::size_t>(direction)]; }
-
-  GroupId group;
-  GroupNode* parent;
-  stats::DeviceStats& stats;
-  bfq_weights::Scheduler::Node* place = nullptr;
-  throttle::Gate gate;
-  std::array<Side, kDirections> sides{{{*this, Direction::kRead}, {*this, Direction::kWrite}}};
-  IoList at_device;
-  bool busy = false;      ///< something of its own waits or is at the device
-  bool competes = false;  ///< something of its own waits behind its own open gate
-
-  // Whether its limits hold somebody: queues, its own and below, that wait for its gate last.
-  std::uint64_t holding_changes = 0;
-  std::uint32_t holds = 0;
-  bool holding = false;  ///< as was told
-  bool touched = false;  ///< holds is to be looked at
-};
-
-using WaitingSides = boost::intrusive::list<
-    GroupNode::Side,
-    boost::intrusive::member_hook<GroupNode::Side, boost::intrusive::list_member_hook<>,
-                                  &GroupNode::Side::link>,
-    boost::intrusive::constant_time_size<false>>;
-
 /// The queue in front of one device.
 ///
 /// A request arrives, waits until every limit on its path is open and its turn has come, and is
 /// charged to every group of the path at the moment it goes. (Hierarchy::kFlat: limits on the path
 /// are those of its own group alone.) Within one group and direction: first in, first out. A gate
 /// that closes is unplugged from the scheduler, and plugged back at its planned time; deadline() is
-/// the earliest planned time at which a waiting request can go, so at every deadline one does.
+/// the earliest planned time at which a waiting request can go, so at every deadline one does; or
+/// one of another queue that shares the limit (shared_gate.hpp).
 ///
 /// No clock, thread, system call or log; `now` must not run backwards. Memory is allocated when a
 /// group is met for the first time, not per request. One thread: the engine's, or a simulator's.
@@ -133,12 +62,20 @@ class IoQueue {
   /// The group and its ancestors have a row for the device from now on. The group lives.
   void meet(GroupId group);
   void start_throttle_counters() { count_arrivals_ = true; }
-  /// The whole set binds at once, in place of the last one: whoever waits is looked at again. The
-  /// group lives.
+  /// The whole set binds at once, in place of the last one, on all devices that share it: whoever
+  /// waits is looked at again. The group lives.
   void set_rules(GroupId group, const DeviceRules& rules, Levels levels, TimeNs now);
   /// One limit of the set; nullopt removes it, 0 lets nothing pass.
   void set_limit(GroupId group, Limit limit, std::optional<std::uint64_t> per_second, TimeNs now);
-  /// What the group's limits have done so far, and whom they hold now. O(groups that wait).
+  /// From now on the group has one account of limits on this device and the other: that of the
+  /// other, with its rules and whoever shares it already. What it had here is forgotten; so is its
+  /// share in another account. Both are of one engine; the group lives. Until unshare(), or one of
+  /// the group and the queues goes.
+  void share(GroupId group, IoQueue& other, TimeNs now);
+  /// The group has no rules here any more, if it shared some. The others go on.
+  void unshare(GroupId group, TimeNs now);
+  /// What the group's limits have done on this device so far, and whom they hold here now. O(groups
+  /// that wait).
   ThrottleReport throttle_report(GroupId group, TimeNs now);
   void reset_throttle_report(GroupId group);
   /// nullopt if the group has no tokens that bind.
@@ -166,14 +103,17 @@ class IoQueue {
 
   /// A waiting request that limits have held for longer than the rules of its path allow; cancel()
   /// it before asking again. nullptr: none.
-  QueuedIo* overdue(TimeNs now);
+  QueuedIo* overdue(TimeNs now) {
+    advance(now);
+    return holders_.overdue(now_);
+  }
 
   /// When next() or overdue() may have something again; kNever if no request waits for a limit to
   /// open, nor for somebody else's absence to end.
   TimeNs deadline();
   /// The groups whose limits have begun to hold somebody, or hold nobody any more, since the last
   /// call. Costs nothing while nobody is held; to be asked after deadline().
-  const std::vector<GroupId>& holders_changed();
+  const std::vector<GroupId>& holders_changed() { return holders_.changed(); }
   /// How many wait.
   std::size_t waiting() const { return waiting_; }
   /// Calls f(QueuedIo&) for each that waits, in no particular order; f may cancel the one it is
@@ -183,20 +123,12 @@ class IoQueue {
   /// When the limits on the group's path let its next request go: not in the future if they are
   /// open, kNever under a limit of 0.
   TimeNs opens_at(GroupId group, Direction direction) const;
+  /// Something waits right behind the node's gate, whether that is open or not.
+  bool has_ready(const GroupNode& node, Direction direction) const;
 
  private:
   GroupNode& node_of(GroupId group);
   GroupNode& living_node(GroupId group);
-  GroupNode* limited_above(const GroupNode& node) const;
-  TimeNs path_opens_at(const GroupNode& node, Direction direction) const;
-  /// The gate of a path that opens last, and when.
-  struct LastToOpen {
-    GroupNode* node = nullptr;  ///< nullptr: no limits
-    TimeNs at = kLongAgo;
-  };
-  LastToOpen last_to_open(GroupNode& node, Direction direction) const;
-  bool has_ready(GroupNode& node, Direction direction) const;
-
   void place(GroupNode& node);
   bool is_full() const;
   void note_held();
@@ -205,8 +137,6 @@ class IoQueue {
   void advance(TimeNs now);
   void enqueue(GroupNode& node, QueuedIo& io);
   void dequeue(GroupNode& node, QueuedIo& io);
-  void begin_waiting(GroupNode::Side& side);
-  void find_waiting();
   void first_in(GroupNode& node, Direction direction);
   void settle_passing();
   void dispatch(GroupNode& node, QueuedIo& io);
@@ -217,19 +147,27 @@ class IoQueue {
   void close(GroupNode& node, Direction direction);
   void follow_gate(GroupNode& node, Direction direction);
   void rearm(GroupNode* node, Direction direction);
+  bool is_behind(const GroupNode& node, Direction direction) const;
+  bool path_is_behind(const GroupNode& node, Direction direction) const;
+  TimeNs gives_way_until(GroupNode::Side& side);
+  void end_turn(GroupNode& node, Direction direction);
+  void tell_sharers(GroupNode& node, Direction direction);
+  void other_has_gone(GroupNode& node, Direction direction, TimeNs now);
   void replan();
   void arm(GroupNode::Deadlines::Hook& hook);
   void disarm(GroupNode::Deadlines::Hook& hook);
-  void note_holder(GroupNode::Side& side, GroupNode* holder);
-  void touch(GroupNode& node);
-  LastToOpen settle(GroupNode::Side& side, const QueuedIo* leaving = nullptr);
-  void settle_all();
-  void count_rules(const DeviceRules& before, const DeviceRules& after);
-  TimeNs hold_bound(const GroupNode& node) const;
-  TimeNs overdue_at(GroupNode::Side& side);
-  void watch(GroupNode::Side& side);
   void note_competing(GroupNode& node);
   void count_passed(GroupNode& node);
+
+  /// What a change of rules is compared with.
+  struct GateBefore {
+    explicit GateBefore(const throttle::Gate& gate);
+    DeviceRules rules;
+    std::array<TimeNs, kDirections> opens_at;
+  };
+  void before_change(TimeNs now);
+  void after_change(GroupNode& node, const GateBefore& before);
+  void take_gate(GroupNode& node, std::shared_ptr<SharedGate> shared);
   void move_requests(GroupNode& node, GroupNode& heir);
 
   const DeviceNumber device_;
@@ -246,12 +184,8 @@ class IoQueue {
   bfq_weights::Depth depth_;
   std::unique_ptr<bfq_weights::Scheduler> scheduler_;
   GroupNode::Deadlines deadlines_;
-  GroupNode::Deadlines overdue_;
-  WaitingSides waiting_sides_;
-  std::size_t nodes_with_rules_ = 0;
-  std::size_t nodes_with_bound_ = 0;  ///< of them, those with a max_hold_ms
-  std::vector<GroupNode*> touched_;
-  std::vector<GroupId> holders_changed_;
+  Holders holders_;
+  std::size_t shared_nodes_ = 0;  ///< groups that share limits with other devices
   stats::DeviceTime device_time_;
   std::unordered_map<GroupId, std::unique_ptr<GroupNode>> nodes_;
 };

@@ -81,6 +81,16 @@ void check_token_refill(std::string_view value) {
   require(again && again.value() == refill.value(), "a refill shown and written back is the same");
 }
 
+void check_other_device(std::string_view value) {
+  const auto other = parse_other_device(value);
+  if (!other) return require(other.error().number == EINVAL, "a malformed device is EINVAL");
+  const auto shown = other.value()
+                         ? fmt::format("{}:{}", other.value()->major, other.value()->minor)
+                         : std::string("0");
+  const auto again = parse_other_device(shown + "\n");
+  require(again && again.value() == other.value(), "a device shown and written back is the same");
+}
+
 void check_device_rule(std::string_view text) {
   const auto rule = parse_device_rule(text);
   if (!rule) return require(rule.error().number == EINVAL, "a malformed rule is EINVAL");
@@ -98,6 +108,7 @@ void check_device_rule(std::string_view text) {
   }
   check_rule_number(value);
   check_token_refill(value);
+  check_other_device(value);
 }
 
 void check_weights(std::string_view text) {

@@ -259,6 +259,7 @@ TEST_CASE_METHOD(DocCgroup, "documented dialect: rules the kernel does not have"
   };
   const GroupId group = GENERATE(true, false) ? kRoot : mkdir("a");
   controller.add_device({8, 16}, true);
+  controller.add_device({8, 0}, true);
   // In an order in which each finds what it needs.
   const std::vector<Row> rows{
       {"blkio.throttle.total_bps_device", "8:16  1048576\n", "8:16 1048576\n"},
@@ -272,6 +273,7 @@ TEST_CASE_METHOD(DocCgroup, "documented dialect: rules the kernel does not have"
       {"blkio.throttle.dry_run_device", "8:16 1\n", "8:16 1\n"},
       {"blkio.tokens.max_device", "8:16 60000\n", "8:16 60000\n"},
       {"blkio.tokens.refill_device", "8:16 5000/s@0050ms\n", "8:16 5000/s@50ms\n"},
+      {"blkio.throttle.shared_device", "8:16  8:0\n", "8:16 8:0\n"},  // and has no others any more
   };
   for (const Row& row : rows) {
     CAPTURE(group, row.file);

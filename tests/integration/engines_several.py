@@ -37,6 +37,13 @@ def test(scratch):
     seconds = slow.call(workload.seconds, later.path, "read", 4 * KIB, 51)
     lib.check_duration(seconds, 0.5, 0.05, "51 reads of the device added later")
 
+    # Dealt out in turn: the first and the third are on one engine, the second is not.
+    one, apart, together = (device.number for device in devices)
+    shared = blkio.group("shared")
+    lib.check_errno("EXDEV", shared.write, "blkio.throttle.shared_device", f"{apart} {one}")
+    shared.write("blkio.throttle.shared_device", f"{together} {one}")
+    lib.check(shared.read("blkio.throttle.shared_device") == f"{together} {one}\n", "they share")
+
     doomed = slow.group("doomed")
     for device in devices:
         doomed.limit("read_bps", device, 1)

@@ -8,7 +8,7 @@ from tool import Tool
 LIMITS = ("bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr")
 UNSET = {**{limit: 0 for limit in LIMITS}, **{f"{limit}_max": 0 for limit in LIMITS},
          **{f"{limit}_max_length": 1 for limit in LIMITS}, "iops_size": 0,
-         "max_hold": 0, "dry_run": False, "qemu_strict": False}
+         "max_hold": 0, "dry_run": False, "qemu_strict": False, "shared": "0"}
 EXCLUSIVE = "bps/iops/max total values and read/write values cannot be used at the same time"
 
 

@@ -31,6 +31,8 @@ class FakeController final : public Controller {
     meet_device(group, device);
     scalars_[{group, device, scalar}] += n;
   }
+  /// Another engine serves it than the others.
+  void set_apart(DeviceNumber device) { apart_.insert(device); }
   void set_report(GroupId group, DeviceNumber device, const ThrottleReport& report) {
     reports_[{group, device}] = report;
   }
@@ -48,6 +50,14 @@ class FakeController final : public Controller {
   }
   const Weights& weights(GroupId group) { return weights_[group].first; }
   const Weights& leaf_weights(GroupId group) { return weights_[group].second; }
+  struct Share {
+    GroupId group;
+    DeviceNumber device;
+    DeviceNumber other;  ///< 0:0: of unshare()
+    bool operator==(const Share&) const = default;
+  };
+  /// What share() and unshare() were told since the last question.
+  std::vector<Share> take_shared() { return std::exchange(shared_, {}); }
   /// Calls of set_rules, refused writes not among them.
   int limits_set() const { return limits_set_; }
   /// Of the last of them.
@@ -89,6 +99,16 @@ class FakeController final : public Controller {
     ++limits_set_;
     levels_ = levels;
     rules_[{group, device}] = rules;
+  }
+  Result<void> can_share(DeviceNumber device, DeviceNumber other) const override {
+    return apart_.contains(device) == apart_.contains(other) ? Result<void>(success())
+                                                             : failure(EXDEV, "apart");
+  }
+  void share(GroupId group, DeviceNumber device, DeviceNumber other) override {
+    shared_.push_back({group, device, other});
+  }
+  void unshare(GroupId group, DeviceNumber device) override {
+    shared_.push_back({group, device, {}});
   }
   ThrottleReport throttle_report(GroupId group, DeviceNumber device) const override {
     const auto found = reports_.find({group, device});
@@ -165,6 +185,8 @@ class FakeController final : public Controller {
   std::map<std::pair<GroupId, DeviceNumber>, DeviceRules> rules_;
   std::map<std::pair<GroupId, DeviceNumber>, ThrottleReport> reports_;
   std::map<std::pair<GroupId, DeviceNumber>, TokenStatus> token_status_;
+  std::vector<Share> shared_;
+  std::set<DeviceNumber> apart_;
   int limits_set_ = 0;
   Levels levels_ = Levels::kKept;
   Counts counts_;

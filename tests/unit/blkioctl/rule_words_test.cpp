@@ -84,13 +84,14 @@ TEST_CASE("rule words: all of QEMU's names for one limit") {
 TEST_CASE("rule words: every name that is shown is taken again") {
   std::vector<std::string> words;
   for (const std::string& name : throttle_names()) words.push_back(name + "=1");
-  CHECK(words.size() == 22);  // 19 of QEMU's
+  CHECK(words.size() == 23);  // 19 of QEMU's
   const json request = throttle(words);
   REQUIRE(request.is_object());
   CHECK(request.at("limits").size() == 19);
   CHECK(request.at("max_hold") == 1);
   CHECK(request.at("qemu_strict") == true);
   CHECK(request.at("dry_run") == true);
+  CHECK(request.at("shared") == "1");
 }
 
 TEST_CASE("rule words: names that are none") {

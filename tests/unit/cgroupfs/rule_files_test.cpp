@@ -272,8 +272,8 @@ TEST_CASE_METHOD(KernelCgroup, "rule files: the kernel has none of them") {
     for (const std::string& file : kPlainFiles) {
       CHECK(cgroupfs::find_file(file, dialect, in_root) == nullptr);
     }
-    for (const char* file :
-         {"blkio.throttle.dry_run_device", "blkio.throttle.stat", "blkio.tokens.status"}) {
+    for (const char* file : {"blkio.throttle.dry_run_device", "blkio.throttle.shared_device",
+                             "blkio.throttle.stat", "blkio.tokens.status"}) {
       CHECK(cgroupfs::find_file(file, dialect, in_root) == nullptr);
     }
   }

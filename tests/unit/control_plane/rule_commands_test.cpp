@@ -122,9 +122,45 @@ TEST_CASE_METHOD(Commands, "throttle set: levels are kept unless told otherwise"
   CHECK(controller.levels() == Levels::kReset);
 }
 
-TEST_CASE_METHOD(Commands, "throttle get: 19 numbers of QEMU's and three of ours") {
-  json expected = {
-      {"ok", true}, {"iops_size", 0}, {"max_hold", 0}, {"dry_run", false}, {"qemu_strict", false}};
+TEST_CASE_METHOD(Commands, "throttle set: shared, with limits and without") {
+  REQUIRE(set_tokens({{"tokens-max", 9}, {"tokens-refill", "3"}}).empty());
+  REQUIRE(set({{"iops", 5}}).empty());
+  changes.changed.clear();
+  CHECK(ask("throttle set", {{"shared", "disk"}, {"reset_levels", false}}, "7:1").at("ok"));
+  CHECK(read(a, "blkio.throttle.total_iops_device") == "7:1 5\n7:0 5\n");
+  CHECK(read(a, "blkio.tokens.max_device") == "7:1 9\n7:0 9\n");
+  CHECK(changes.changed == std::vector{a});
+  CHECK(ask("throttle get", json::object(), "7:1").at("shared") == "7:0");
+  CHECK(ask("throttle get").at("shared") == "7:1");
+  // Limits replace those of all; the set stays where it is not named.
+  CHECK(set({{"bps", 77}}).empty());
+  CHECK(read(a, "blkio.throttle.total_bps_device") == "7:1 77\n7:0 77\n");
+  CHECK(read(a, "blkio.throttle.total_iops_device").empty());
+  CHECK(read(a, "blkio.tokens.max_device") == "7:1 9\n7:0 9\n");
+  // What get shows, set takes.
+  CHECK(set({{"bps", 77}}, {{"shared", "7:1"}}).empty());
+  CHECK(ask("throttle get", json::object(), "7:1").at("shared") == "7:0");
+  CHECK(set({{"bps", 5}}, {{"shared", "0"}}).empty());
+  CHECK(read(a, "blkio.throttle.total_bps_device") == "7:1 77\n7:0 5\n");
+  CHECK(ask("throttle get").at("shared") == "0");
+  CHECK(set({}, {{"shared", "0"}}).empty());  // none is shared; a set of no limits
+}
+
+TEST_CASE_METHOD(Commands, "throttle set: a refused share changes nothing") {
+  REQUIRE(set({{"iops", 5}}).empty());
+  CHECK(set({{"iops", 6}}, {{"shared", "9:9"}}) == "/a 7:0: shared=9:9: no such device is proxied");
+  CHECK(set({{"iops", 6}}, {{"shared", "disk"}}) == "/a 7:0: shared=disk: it is the same device");
+  CHECK(set({{"bps_max", 6}}, {{"shared", "7:1"}}) ==
+        "/a 7:0: bps_max/iops_max require corresponding bps/iops values");
+  controller.set_apart(kB);
+  CHECK(set({{"iops", 6}}, {{"shared", "7:1"}}) == "/a 7:0: apart");
+  CHECK(rules().of(Limit::kTotalIops).per_second == 5U);
+  CHECK(controller.take_shared().empty());
+}
+
+TEST_CASE_METHOD(Commands, "throttle get: 19 numbers of QEMU's and four words of ours") {
+  json expected = {{"ok", true},       {"iops_size", 0},       {"max_hold", 0},
+                   {"dry_run", false}, {"qemu_strict", false}, {"shared", "0"}};
   for (const char* limit : {"bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr"}) {
     expected[limit] = 0;
     expected[std::string(limit) + "_max"] = 0;

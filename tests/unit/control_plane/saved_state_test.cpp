@@ -88,11 +88,18 @@ TEST_CASE("saved state: every part of the rules comes back, alone and together")
   alone([](DeviceRules& rules) { rules.max_hold_ms = 5000; });
   alone([](DeviceRules& rules) { rules.dry_run = true; });
   alone([](DeviceRules& rules) { rules.qemu_strict = true; });
+  alone([](DeviceRules& rules) { rules.shared_with = DeviceNumber{8, 0}; });
   alone([](DeviceRules& rules) { rules.tokens.max = 60000; });
   alone([](DeviceRules& rules) { rules.tokens.refill = TokenRefill{2000, 1000, false}; });
   alone([](DeviceRules& rules) { rules.tokens.refill = TokenRefill{2000, 50, false}; });
   alone([](DeviceRules& rules) { rules.tokens.refill = TokenRefill{5000, 50, true}; });
   CHECK(back(all) == all);
+}
+
+TEST_CASE("saved state: limits shared with what is no device") {
+  nlohmann::json record = group_record(group(kA, "a"));
+  record["limits"]["8:16"]["shared_with"] = "sdb";
+  CHECK_THROWS_AS(SavedState().apply(record), std::invalid_argument);
 }
 
 TEST_CASE("saved state: a refill that makes no sense") {
