@@ -452,6 +452,8 @@ TEST_CASE("shared: nothing is lost and nothing hangs, whatever comes and goes") 
   std::mt19937_64 random(seed);
   const auto below = [&](std::uint64_t n) { return random() % n; };
   SharedWorld w(4);
+  // So that without other limits no millions of requests go.
+  for (std::size_t i = 0; i < 4; ++i) w.set(i, limit_of(Limit::kTotalIops, 10'000), GroupId::kRoot);
   for (std::size_t i = 0; i < 12; ++i) {
     const Op op = below(2) == 0 ? Op::kRead : Op::kWrite;
     w.start({.disk = i % 4, .group = GroupId(2 + below(3)), .op = op, .depth = 3});
@@ -479,7 +481,7 @@ TEST_CASE("shared: nothing is lost and nothing hangs, whatever comes and goes") 
   }
   for (Client& client : w.clients) client.stopped = true;
   for (SharedWorld::Disk& disk : w.disks) disk.stuck = false;
-  // At most 36 requests wait, each under two gates of 1 io or 4096 bytes a second at the least.
+  // At most 36 requests wait, each under two more gates of 1 io or 4096 bytes a second at the least.
   w.run_until(w.now + 400 * kSecondNs);
   for (std::size_t i = 0; i < 4; ++i) CHECK(w.queue(i).waiting() == 0);
   CHECK(w.deadline() == kNever);
