@@ -481,7 +481,8 @@ TEST_CASE("shared: nothing is lost and nothing hangs, whatever comes and goes") 
   }
   for (Client& client : w.clients) client.stopped = true;
   for (SharedWorld::Disk& disk : w.disks) disk.stuck = false;
-  // At most 36 requests wait, each under two more gates of 1 io or 4096 bytes a second at the least.
+  // At most 36 requests wait, each under two more gates of 1 io or 4096 bytes a second at the
+  // least.
   w.run_until(w.now + 400 * kSecondNs);
   for (std::size_t i = 0; i < 4; ++i) CHECK(w.queue(i).waiting() == 0);
   CHECK(w.deadline() == kNever);
