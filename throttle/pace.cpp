@@ -77,7 +77,6 @@ void Pace::plan(TimeNs now, Wide debt) {
   }
   planned_ = now + ahead;
   fraction_ = static_cast<std::uint64_t>(fraction);
-  publish();
 }
 
 void Pace::set_rate(std::optional<std::uint64_t> per_second, TimeNs now,
@@ -102,8 +101,11 @@ void Pace::set_rate(std::optional<std::uint64_t> per_second, TimeNs now,
       lag_fraction_ = fraction_;
     }
     plan(now, bucket && !used_ ? -credit : std::max(owed, -credit));
-    evenly_ = before == 0 ? planned_ : now + scaled(evenly_ - now, *rate_, before);
-    if (bucket) evenly_ = kLongAgo;
+    if (bucket) {
+      evenly_ = kLongAgo;
+    } else {
+      evenly_ = before == 0 ? planned_ : now + scaled(evenly_ - now, *rate_, before);
+    }
     publish();
   }
 }

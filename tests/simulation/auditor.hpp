@@ -18,7 +18,7 @@ namespace blkio::simulation {
 /// Keeps its own, simple model of everything the queue promises:
 ///   * a request goes once, in the order of its group and direction, and never after a cancel;
 ///   * no limit of its path passes more than rate * T, its bucket and one request in any window T;
-///     the bucket of an even one is 2.5 ms' worth;
+///     the bucket of an even one is kCatchUpNs' worth;
 ///   * a request goes while there are tokens, and there are never more than max;
 ///   * no request fails before max_hold_ms of its path, nor one that could go;
 ///   * nothing waits beside a free device while its path is open (work conservation);

@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 
+#include "rules_of.hpp"
 #include "simulation/simulator.hpp"
 
 using namespace blkio;
@@ -11,6 +12,7 @@ using simulation::Client;
 using simulation::Options;
 using simulation::Simulator;
 using simulation::Workload;
+using test::rules_of;
 
 namespace {
 
@@ -31,13 +33,6 @@ Workload flood(GroupId group, Op op, std::uint64_t bytes = 512, int depth = 8) {
   workload.bytes = bytes;
   workload.depth = depth;
   return workload;
-}
-
-DeviceRules rules_of(Limit limit, std::uint64_t per_second, std::uint64_t burst = 0,
-                     std::uint64_t seconds = 1) {
-  DeviceRules rules;
-  rules.of(limit) = {per_second, burst, seconds};
-  return rules;
 }
 
 int completed_within(const Client& client, TimeNs from, TimeNs to) {

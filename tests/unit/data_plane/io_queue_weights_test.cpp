@@ -96,7 +96,7 @@ TEST_CASE("weights: inside a limit the children share what it lets through") {
   for (TimeNs now = 0; now <= 100 * kMillisecondNs; now += kMillisecondNs / 4) {
     for (const GroupId group : w.go(now)) (group == kAA ? child : own) += 1;
   }
-  CHECK(std::abs(own + child - 101) <= 3);  // the first at once, then one each ms; credit of 2.5 ms
+  CHECK(std::abs(own + child - 101) <= 3);  // the first at once, then one each ms; 2 ms at once
   CHECK(std::abs(child - 3 * own) <= 6);
 }
 

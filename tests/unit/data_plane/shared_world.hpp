@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "io_queue.hpp"
+#include "rules_of.hpp"
 
 namespace blkio::test {
 
@@ -147,11 +148,5 @@ struct SharedWorld {
   GroupMap map{root};
   std::vector<Disk> disks;
 };
-
-inline DeviceRules limit_of(Limit limit, std::uint64_t per_second) {
-  DeviceRules rules;
-  rules.of(limit).per_second = per_second;
-  return rules;
-}
 
 }  // namespace blkio::test

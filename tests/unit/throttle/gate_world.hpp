@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "rules_of.hpp"
 #include "throttle/gate.hpp"
 
 namespace blkio::test {
@@ -43,13 +44,6 @@ struct GateWorld {
 
   throttle::Gate gate;
 };
-
-inline DeviceRules rules_of(Limit limit, std::uint64_t per_second, std::uint64_t burst = 0,
-                            std::uint64_t seconds = 1) {
-  DeviceRules rules;
-  rules.of(limit) = {per_second, burst, seconds};
-  return rules;
-}
 
 inline DeviceRules strict(DeviceRules rules) {
   rules.qemu_strict = true;
