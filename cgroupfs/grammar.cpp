@@ -6,6 +6,8 @@
 #include <cerrno>
 #include <limits>
 
+#include "cgroupfs/device_text.hpp"
+
 namespace blkio::cgroupfs {
 namespace {
 
@@ -156,13 +158,9 @@ Result<std::uint64_t> parse_rule_number(std::string_view value, std::uint64_t ma
 
 Result<std::optional<DeviceNumber>> parse_other_device(std::string_view value) {
   value = trim(value);
-  const auto major = take_decimal(value, kU32Max);
-  if (major == 0U && value.empty()) return std::optional<DeviceNumber>();
-  if (!major || !take_word(value, ":")) return failure(EINVAL);
-  const auto minor = take_decimal(value, kU32Max);
-  if (!minor || !value.empty()) return failure(EINVAL);
-  return std::optional(
-      DeviceNumber{static_cast<std::uint32_t>(*major), static_cast<std::uint32_t>(*minor)});
+  if (const auto number = parse_device_number(value)) return number;
+  if (take_decimal(value, kU32Max) != 0U || !value.empty()) return failure(EINVAL);
+  return std::optional<DeviceNumber>();
 }
 
 Result<TokenRefill> parse_token_refill(std::string_view value, std::uint64_t max) {

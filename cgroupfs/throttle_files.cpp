@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "blkio/limit_words.hpp"
+#include "cgroupfs/device_text.hpp"
 #include "cgroupfs/rules.hpp"
 
 namespace blkio::cgroupfs {
@@ -53,8 +54,7 @@ std::string show_shared(const FileServices& services, const Group& group) {
   std::string text;
   for_each_rules(services, group, [&](DeviceNumber device, const DeviceRules& rules) {
     if (!rules.shared_with || *rules.shared_with == device) return;
-    append_row(text, device,
-               fmt::format("{}:{}", rules.shared_with->major, rules.shared_with->minor));
+    append_row(text, device, to_text(*rules.shared_with));
   });
   return text;
 }

@@ -6,6 +6,8 @@
 #include <cerrno>
 #include <iterator>
 
+#include "cgroupfs/device_text.hpp"
+
 namespace blkio::cgroupfs {
 namespace {
 
@@ -70,7 +72,7 @@ Show show_device_weights(WeightKind kind) {
     for (const DeviceNumber device : services.controller.devices_met(group.id)) {
       const auto weight = weights.of_device.find(device);
       if (weight == weights.of_device.end() || !services.controller.has_weights(device)) continue;
-      const std::string number = fmt::format("{}:{}", device.major, device.minor);
+      const std::string number = to_text(device);
       const int width = documented ? 7 : 0;
       fmt::format_to(std::back_inserter(text), "{:<{}} {}\n", number, width, weight->second);
     }

@@ -8,7 +8,7 @@
 #include <string>
 #include <utility>
 
-#include "device_text.hpp"
+#include "cgroupfs/device_text.hpp"
 
 namespace blkio::control_plane {
 

@@ -8,12 +8,12 @@
 #include <utility>
 
 #include "blkio/qemu_names.hpp"
+#include "cgroupfs/device_text.hpp"
 #include "cgroupfs/grammar.hpp"
 #include "cgroupfs/group_tree.hpp"
 #include "cgroupfs/rule_checks.hpp"
 #include "cgroupfs/rules.hpp"
 #include "control_socket.hpp"
-#include "device_text.hpp"
 
 namespace blkio::control_plane {
 namespace {

@@ -9,10 +9,10 @@
 #include <stdexcept>
 
 #include "blkio/limit_words.hpp"
+#include "cgroupfs/device_text.hpp"
 #include "cgroupfs/file_table.hpp"
 #include "cgroupfs/grammar.hpp"
 #include "cgroupfs/rule_checks.hpp"
-#include "device_text.hpp"
 #include "fingerprint.hpp"
 
 namespace blkio::control_plane {

@@ -9,17 +9,15 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "cgroupfs/device_text.hpp"
 #include "cgroupfs/rules.hpp"
-#include "control_plane/device_text.hpp"
 
 namespace blkio::daemon {
 namespace {
 
 namespace asio = boost::asio;
 using control_plane::ControlReply;
-using control_plane::parse_device_number;
 using control_plane::refusal;
-using control_plane::to_text;
 using nlohmann::json;
 
 /// Until a device that is to go has ended its requests.

@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "cgroupfs/device_text.hpp"
 #include "control_plane/privilege.hpp"
 
 namespace blkio::daemon {
@@ -60,7 +61,7 @@ Result<Mount> DeviceDirectory::add(const data_plane::BackingDevice& device,
 
 Result<Mount> DeviceDirectory::mount(const data_plane::BackingDevice& device,
                                      const std::string& source) {
-  const std::string number = fmt::format("{}:{}", device.number.major, device.number.minor);
+  const std::string number = to_text(device.number);
   Entry entry;
   entry.number = device.number;
   entry.directory = fmt::format("{}/.{}", path_, number);

@@ -21,7 +21,7 @@
 #include <filesystem>
 #include <new>
 
-#include "control_plane/device_text.hpp"
+#include "cgroupfs/device_text.hpp"
 #include "device_directory.hpp"
 #include "holder_link.hpp"
 #include "mirror.hpp"
@@ -31,8 +31,6 @@
 namespace blkio::daemon {
 namespace {
 
-using control_plane::parse_device_number;
-using control_plane::to_text;
 using data_plane::BackingDevice;
 using nlohmann::json;
 

@@ -12,12 +12,10 @@
 #include <iostream>
 
 #include "blkio/size_unit.hpp"
-#include "control_plane/device_text.hpp"
+#include "cgroupfs/device_text.hpp"
 
 namespace blkio::daemon {
 namespace {
-
-using control_plane::parse_device_number;
 
 /// Words of mount(8) that say nothing to us.
 constexpr std::array kSwallowed = {"rw",

@@ -5,7 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "control_plane/device_text.hpp"
+#include "cgroupfs/device_text.hpp"
 
 namespace blkio::daemon {
 
@@ -13,7 +13,7 @@ LinkMessage to_message(const ProxiedDevice& device) {
   const data_plane::BackingDevice& from = device.backing;
   LinkMessage message{{{"ok", true},
                        {"kind", static_cast<int>(from.kind)},
-                       {"number", control_plane::to_text(from.number)},
+                       {"number", to_text(from.number)},
                        {"name", from.name},
                        {"path", from.path},
                        {"bytes", from.bytes},
@@ -36,7 +36,7 @@ ProxiedDevice proxied_device_from(const LinkMessage& message) {
   ProxiedDevice device;
   data_plane::BackingDevice& backing = device.backing;
   backing.kind = static_cast<data_plane::BackingKind>(from.at("kind").get<int>());
-  backing.number = control_plane::parse_device_number(from.at("number").get<std::string>()).value();
+  backing.number = parse_device_number(from.at("number").get<std::string>()).value();
   backing.name = from.at("name");
   backing.path = from.at("path");
   backing.bytes = from.at("bytes");

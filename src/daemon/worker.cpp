@@ -20,6 +20,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "cgroupfs/device_text.hpp"
 #include "cgroupfs/file_table.hpp"
 #include "cgroupfs/fuse_session.hpp"
 #include "cgroupfs/group_tree.hpp"
@@ -27,7 +28,6 @@
 #include "control_plane/cgroup_mirror.hpp"
 #include "control_plane/control_path.hpp"
 #include "control_plane/control_socket.hpp"
-#include "control_plane/device_text.hpp"
 #include "control_plane/engine_controller.hpp"
 #include "control_plane/group_release.hpp"
 #include "control_plane/privilege.hpp"
@@ -45,10 +45,8 @@ namespace {
 namespace asio = boost::asio;
 using control_plane::ControlReply;
 using control_plane::EngineController;
-using control_plane::parse_device_number;
 using control_plane::refusal;
 using control_plane::TaskDirectory;
-using control_plane::to_text;
 using data_plane::TransportKind;
 using nlohmann::json;
 

@@ -4,8 +4,8 @@
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
+#include "cgroupfs/device_text.hpp"
 #include "cgroupfs/file_table.hpp"
-#include "control_plane/device_text.hpp"
 
 namespace blkio::control_plane {
 namespace {

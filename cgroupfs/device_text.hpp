@@ -8,10 +8,10 @@
 
 #include "blkio/types.hpp"
 
-namespace blkio::control_plane {
+namespace blkio {
 
 std::string to_text(DeviceNumber number);
 /// nullopt if the text is anything but two decimal numbers of 32 bits with a colon between.
 std::optional<DeviceNumber> parse_device_number(std::string_view text);
 
-}  // namespace blkio::control_plane
+}  // namespace blkio

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-#include "device_text.hpp"
+#include "cgroupfs/device_text.hpp"
 
 #include <fmt/format.h>
 
 #include <charconv>
 
-namespace blkio::control_plane {
+namespace blkio {
 namespace {
 
 bool parse(std::string_view text, std::uint32_t& number) {
@@ -30,4 +30,4 @@ std::optional<DeviceNumber> parse_device_number(std::string_view text) {
   return number;
 }
 
-}  // namespace blkio::control_plane
+}  // namespace blkio
