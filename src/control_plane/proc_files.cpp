@@ -96,6 +96,8 @@ std::optional<ProcStat> parse_stat(std::string_view text) {
   }
   for (int field = 23; field < 31; ++field) next_word(text);
   if (!parse_number(next_word(text), stat.pending)) stat.pending = 0;
+  for (int field = 32; field < 39; ++field) next_word(text);
+  if (!parse_number(next_word(text), stat.cpu)) stat.cpu = 0;
   return stat;
 }
 

@@ -29,6 +29,7 @@ struct ProcStat {
   std::uint32_t flags = 0;
   std::uint64_t start_ticks = 0;  ///< since boot, in clock ticks
   std::uint64_t pending = 0;      ///< signals 1 (bit 0) to 31 pending for the thread itself
+  unsigned cpu = 0;               ///< where it runs, or ran last
 
   bool dead() const { return state == 'Z' || state == 'X' || state == 'x'; }
   bool exiting() const { return dead() || (flags & kPfExiting) != 0; }

@@ -26,4 +26,10 @@ bool thread_killed(ProcFiles& proc, pid_t tid) {
   return stat ? stat.value().killed() || stat.value().exiting() : is_gone(stat.error());
 }
 
+std::optional<unsigned> cpu_of(ProcFiles& proc, pid_t tid) {
+  const Result<ProcStat> stat = proc.stat(tid);
+  if (!stat) return std::nullopt;
+  return stat.value().cpu;
+}
+
 }  // namespace blkio::control_plane

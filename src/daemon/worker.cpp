@@ -149,6 +149,7 @@ data_plane::EngineOptions Worker::engine_options() {
   options.issuers = tasks_.get();
   options.process_gone = [this](pid_t tgid) { return control_plane::process_gone(*proc_, tgid); };
   options.thread_killed = [this](pid_t tid) { return control_plane::thread_killed(*proc_, tid); };
+  options.cpu_of = [this](pid_t tid) { return control_plane::cpu_of(*proc_, tid); };
   options.root_stats = &root_stats_;
   options.holders_changed = [this](DeviceNumber, const std::vector<GroupId>&) { tell_news(); };
   options.on_drained = [this] { asio::post(io_, [this] { io_.stop(); }); };

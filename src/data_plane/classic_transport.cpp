@@ -56,9 +56,12 @@ void ClassicTransport::expect() {
 
 bool ClassicTransport::look() {
   if (polling_) return false;  // the ring will tell
-  found_ = 0;
-  while (found_ < kMostMessages && !paused_ && !lost_ && read_message()) ++found_;
-  return found_ != 0;
+  const unsigned most = alone_ ? 1 : kMostMessages;
+  unsigned found = 0;
+  while (found < most && !paused_ && !lost_ && read_message()) ++found;
+  alone_ = found != 0 ? alone_ && found_ == 0 : alone_ || found_ == 1;
+  found_ = found;
+  return found != 0;
 }
 
 /// False if there is none.

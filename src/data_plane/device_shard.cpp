@@ -252,6 +252,7 @@ void DeviceShard::tell_holders() {
 void DeviceShard::admit_arrivals(TimeNs now) {
   tids_.clear();
   for (const Request* request : arrivals_) tids_.push_back(request->tid);
+  if (tids_.size() > 1 || io_.in_flight() > 1) parts_.placement.heard(tids_.back());
   issuers_.resize(tids_.size());
   parts_.issuers.resolve(tids_.data(), issuers_.data(), tids_.size());
   // An open ends here; what remains in arrivals_ are requests for the device.

@@ -19,6 +19,7 @@
 #include "block_io.hpp"
 #include "device_files.hpp"
 #include "io_queue.hpp"
+#include "placement.hpp"
 #include "request.hpp"
 #include "transport.hpp"
 
@@ -35,6 +36,7 @@ struct EngineParts {
   std::function<bool(pid_t)> process_gone;
   /// True if a thread that waits for its I/O has been killed or is gone; must not block.
   std::function<bool(pid_t)> thread_killed;
+  Placement& placement;
   /// The engine's time: when its ring last woke it. What completions are stamped with.
   const TimeNs& now;
   /// Told of a device's groups whose limits have begun to hold somebody, or hold nobody any more:

@@ -116,6 +116,7 @@ Result<void> Engine::add_device(const EngineDevice& device) {
                     *options_.issuers,
                     options_.process_gone,
                     options_.thread_killed,
+                    placement_,
                     now_,
                     options_.holders_changed};
   shards_.push_back(std::make_unique<DeviceShard>(std::move(parts), device.device, fuse, file,
@@ -176,10 +177,22 @@ void Engine::run() {
   now_ = monotonic_now();
   while (!ended_) {
     for (const auto& shard : shards_) shard->turn(now_);
+    place();
     wait(deadline());
     now_ = monotonic_now();  // before the handlers: what they hear of has happened by now
     ring_.reap();
     if (stopping_) check_drained();
+  }
+}
+
+void Engine::place() {
+  const pid_t client = placement_.due(now_);
+  if (client == 0 || !options_.cpu_of) return;
+  const std::optional<unsigned> cpu = options_.cpu_of(client);
+  const int own = sched_getcpu();
+  if (!cpu || own < 0) return;
+  if (placement_.looked(now_, static_cast<unsigned>(own), *cpu)) {
+    affinity_.avoid(placement_.avoided());
   }
 }
 

@@ -7,8 +7,10 @@
 #include <thread>
 #include <vector>
 
+#include "affinity.hpp"
 #include "device_shard.hpp"
 #include "mailbox.hpp"
+#include "placement.hpp"
 #include "spinner.hpp"
 
 namespace blkio::data_plane {
@@ -27,6 +29,8 @@ struct EngineOptions {
   IssuerDirectory* issuers = nullptr;
   std::function<bool(pid_t)> process_gone;
   std::function<bool(pid_t)> thread_killed;
+  /// The CPU a thread runs on or ran on last, if that can be told; must not block. See Placement.
+  std::function<std::optional<unsigned>(pid_t)> cpu_of{};
   stats::GroupStats* root_stats = nullptr;
   /// Called on the engine's thread when a stopped engine has nothing left to do.
   std::function<void()> on_drained;
@@ -82,6 +86,7 @@ class Engine {
   void post(Task& task);
   void listen();
   TimeNs deadline();
+  void place();
   void wait(TimeNs until);
   bool spin(TimeNs until);
   bool look();
@@ -101,6 +106,8 @@ class Engine {
   int event_fd_ = -1;
   TimeNs now_ = 0;
   Spinner spinner_;
+  Placement placement_;
+  Affinity affinity_;
   bool stopping_ = false;
   bool drained_ = false;
   bool ended_ = false;

@@ -174,6 +174,7 @@ void Ring::command(Completion& done, FileIndex file, std::uint32_t operation,
 }
 
 bool Ring::poll() {
+  if (io_uring_sq_ready(&ring_) == 0 && !has_news()) return false;
   io_uring_submit_and_get_events(&ring_);
   return io_uring_cq_ready(&ring_) != 0;
 }

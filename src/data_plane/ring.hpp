@@ -68,9 +68,10 @@ class Ring {
   void wait(TimeNs timeout_ns);
   /// Submits what was queued and does not wait.
   void submit() { io_uring_submit(&ring_); }
-  /// Submits what was queued and does not wait; true if there are completions.
+  /// Submits what was queued and does not wait; true if there are completions. No system call if
+  /// there is nothing to submit and nothing new.
   bool poll();
-  /// True if poll() is worth its system call.
+  /// True if something has happened that poll() would bring.
   bool has_news() const {
     constexpr unsigned kNews = IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW;
     return io_uring_cq_ready(&ring_) != 0 ||

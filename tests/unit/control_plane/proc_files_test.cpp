@@ -12,7 +12,8 @@ using namespace blkio::control_plane;
 
 namespace {
 
-// Fields 3..52 of a task: state S, parent 7, flags 4194560, started at tick 4242.
+// Fields 3..52 of a task: state S, parent 7, flags 4194560, started at tick 4242, ran last on
+// CPU 1.
 const std::string kRest =
     " S 7 7 7 0 -1 4194560 10 0 0 0 1 2 0 0 20 0 1 0 4242 2568192 200 18446744073709551615 1 1 0 0 "
     "0 "
@@ -28,6 +29,7 @@ TEST_CASE("proc: stat of a plain task") {
   CHECK(stat->flags == 4194560);
   CHECK(stat->start_ticks == 4242);
   CHECK(stat->pending == 0);
+  CHECK(stat->cpu == 1);
   CHECK_FALSE(stat->killed());
   CHECK_FALSE(stat->dead());
   CHECK_FALSE(stat->exiting());

@@ -56,6 +56,13 @@ TEST_CASE(
   CHECK_FALSE(thread_killed(tasks, 10));  // nothing is known
 }
 
+TEST_CASE("watch: where a thread ran last, unless it is gone") {
+  Tasks tasks;
+  tasks.tasks[9].cpu = 3;
+  CHECK(cpu_of(tasks, 9) == 3u);
+  CHECK(cpu_of(tasks, 10) == std::nullopt);
+}
+
 TEST_CASE("watch: a process is gone when its last thread is") {
   Tasks tasks;
   tasks.tasks[9].state = 'Z';

@@ -52,6 +52,7 @@ struct World {
                       issuers,
                       [this](pid_t pid) { return gone.contains(pid); },
                       [this](pid_t tid) { return killed.contains(tid); },
+                      placement,
                       now,
                       [this](DeviceNumber, const std::vector<GroupId>& changed) {
                         told.insert(told.end(), changed.begin(), changed.end());
@@ -130,6 +131,7 @@ struct World {
   std::set<pid_t> killed;
   std::set<std::uint64_t> answered;
   std::vector<GroupId> told;  ///< whose limits began or ceased to hold somebody
+  Placement placement;
   TimeNs now = kSecondNs;
   std::unique_ptr<DeviceShard> shard;
 };

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+#include "data_plane/placement.hpp"
+
+#include <catch2/catch.hpp>
+
+#include "data_plane/affinity.hpp"
+
+using namespace blkio;
+using data_plane::Affinity;
+using data_plane::Placement;
+
+namespace {
+
+constexpr pid_t kClient = 7;
+
+/// Looks as soon as it is due, `times` times, at an engine and a client on these CPUs; how often
+/// the CPU to avoid changed.
+int look(Placement& placement, TimeNs& now, int times, unsigned engine, unsigned client) {
+  int changes = 0;
+  while (times-- != 0) {
+    do {
+      now += kMillisecondNs / 4;
+      placement.heard(kClient);
+    } while (placement.due(now) == 0);
+    if (placement.looked(now, engine, client)) ++changes;
+  }
+  return changes;
+}
+
+}  // namespace
+
+TEST_CASE("placement: keeps off a CPU that the client is on three times of four") {
+  Placement placement;
+  TimeNs now = 0;
+  CHECK(look(placement, now, 1, 0, 1) == 0);
+  CHECK(look(placement, now, 3, 0, 0) == 1);
+  CHECK(placement.avoided() == 0u);
+  // The client has followed.
+  CHECK(look(placement, now, 4, 1, 1) == 1);
+  CHECK(placement.avoided() == 1u);
+}
+
+TEST_CASE("placement: twice of four is no reason to go") {
+  Placement placement;
+  TimeNs now = 0;
+  for (int i = 0; i < 10; ++i) {
+    CHECK(look(placement, now, 2, 0, 1) == 0);
+    CHECK(look(placement, now, 2, 0, 0) == 0);
+  }
+}
+
+TEST_CASE("placement: comes back when no client is there any more") {
+  Placement placement;
+  TimeNs now = 0;
+  REQUIRE(look(placement, now, 4, 0, 0) == 1);
+  CHECK(look(placement, now, 8, 1, 0) == 0);  // as it should be
+  CHECK(look(placement, now, 3, 1, 2) == 0);
+  CHECK(look(placement, now, 1, 1, 2) == 1);
+  CHECK(placement.avoided() == std::nullopt);
+}
+
+TEST_CASE("placement: looks seldom while they are apart, and every millisecond after a move") {
+  Placement placement;
+  TimeNs now = 0;
+  look(placement, now, 40, 0, 1);
+  const TimeNs before = now;
+  look(placement, now, 1, 0, 1);
+  CHECK(now - before == Placement::kLongestNs);
+  look(placement, now, 3 + 4, 0, 0);
+  const TimeNs moved = now;
+  look(placement, now, 1, 1, 0);
+  CHECK(now - moved == Placement::kShortestNs);
+}
+
+TEST_CASE(
+    "placement: looks at nobody twice for one request, and at nobody of whom it has not heard") {
+  Placement placement;
+  CHECK(placement.due(0) == 0);
+  placement.heard(kClient);
+  CHECK(placement.due(0) == kClient);
+  CHECK(placement.due(0) == 0);
+}
+
+TEST_CASE("affinity: takes one CPU away and gives it back, and never the last one") {
+  cpu_set_t before;
+  REQUIRE(sched_getaffinity(0, sizeof before, &before) == 0);
+  unsigned first = 0;
+  while (!CPU_ISSET(first, &before)) ++first;
+  cpu_set_t now;
+  Affinity affinity;
+  const bool several = CPU_COUNT(&before) > 1;
+  CHECK(affinity.avoid(first) == several);
+  REQUIRE(sched_getaffinity(0, sizeof now, &now) == 0);
+  CHECK(CPU_ISSET(first, &now) == !several);
+  CHECK(CPU_COUNT(&now) == (several ? CPU_COUNT(&before) - 1 : 1));
+
+  SECTION("all that it was given") {
+    CHECK(affinity.avoid({}));
+    REQUIRE(sched_getaffinity(0, sizeof now, &now) == 0);
+    CHECK(CPU_EQUAL(&now, &before));
+  }
+  SECTION("what somebody else has set meanwhile holds") {
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(first, &one);
+    REQUIRE(sched_setaffinity(0, sizeof one, &one) == 0);
+    CHECK_FALSE(affinity.avoid(first));
+    CHECK(affinity.avoid({}));
+    REQUIRE(sched_getaffinity(0, sizeof now, &now) == 0);
+    CHECK(CPU_EQUAL(&now, &one));
+  }
+  sched_setaffinity(0, sizeof before, &before);
+}
