@@ -229,7 +229,8 @@ Options of -o, separated by commas (a comma in a value is written \,):
   mirror=none|named|real   the kernel's record of who is in which group (named)
   transport=auto|uring|classic   how FUSE requests travel (auto)
   engines=N                threads that serve the devices (1)
-  spin_us=N                look for the next request so long before sleeping (20; 0: never)
+  spin_us=N                look for the next request so long before sleeping (20;
+                           0: never, and not for deadlines either)
   depth=N                  requests at a device while groups compete (adaptive)
   max_held=BYTES           payload of held writes per device (256Mi)
   state=FILE               groups, rules, members and counters survive a restart

@@ -197,11 +197,32 @@ void Engine::place() {
 }
 
 void Engine::wait(TimeNs until) {
-  const TimeNs budget = spinner_.budget(is_busy());
+  const bool busy = is_busy();
+  const TimeNs budget = spinner_.budget(busy);
   if (shards_.size() > kMostLookedAt) expect();
   if (budget != 0 && spin(std::min(until, monotonic_now() + budget))) return;
   expect();
-  ring_.wait(until == kNever ? kNever : std::max<TimeNs>(until - monotonic_now(), 0));
+  if (until == kNever) {
+    ring_.wait(kNever);
+  } else {
+    sleep(until, !busy && options_.spin_ns != 0);
+  }
+}
+
+/// `punctual`: nothing else is to be done, so the deadline is waited for awake.
+void Engine::sleep(TimeNs until, bool punctual) {
+  const TimeNs now = monotonic_now();
+  if (punctual && early_wake_.is_close(until, now)) return await(until, now);
+  const TimeNs asked = punctual ? early_wake_.before(until, now) : until;
+  ring_.wait(std::max<TimeNs>(asked - now, 0));
+  if (punctual && !ring_.has_completions()) early_wake_.woken(asked, monotonic_now());
+}
+
+void Engine::await(TimeNs until, TimeNs since) {
+  ring_.poll();
+  TimeNs now = since;
+  while (!look() && now < until) now = monotonic_now();
+  early_wake_.spent(now - since);
 }
 
 bool Engine::spin(TimeNs until) {

@@ -9,6 +9,7 @@
 
 #include "affinity.hpp"
 #include "device_shard.hpp"
+#include "early_wake.hpp"
 #include "mailbox.hpp"
 #include "placement.hpp"
 #include "spinner.hpp"
@@ -88,6 +89,8 @@ class Engine {
   TimeNs deadline();
   void place();
   void wait(TimeNs until);
+  void sleep(TimeNs until, bool punctual);
+  void await(TimeNs until, TimeNs since);
   bool spin(TimeNs until);
   bool look();
   void expect();
@@ -106,6 +109,7 @@ class Engine {
   int event_fd_ = -1;
   TimeNs now_ = 0;
   Spinner spinner_;
+  EarlyWake early_wake_;
   Placement placement_;
   Affinity affinity_;
   bool stopping_ = false;

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: MIT
 """The clients of the data path's tables: fio, in a peer's groups; and what they and the machine say
 about a run."""
+import ctypes
 import dataclasses
 import json
 import os
+import struct
 import subprocess
+import sys
 import time
 
 import jobs
@@ -14,6 +17,7 @@ from disks import SIZE
 MORE_SECONDS = 60  # than the run itself: then something hangs
 TICK_SECONDS = 1 / os.sysconf("SC_CLK_TCK")
 FOREVER_SECONDS = 1000
+FIRST = 20  # reads that show the plan
 FOLLOWERS = 10  # after a stall, before the most punctual of them says anything
 
 
@@ -139,24 +143,56 @@ class Neighbour:
         kill([self._process])
 
 
-def lateness(path, interval_ns, credit_ns, catch_up_ns, seconds):
+def lateness(path, interval_ns, catch_up_ns, seconds, awake):
     """Reads one after the other under a limit of one per interval; by how many ns each came back
-    after its planned time. By throttle/README.md the first of an idle group goes at once and has
-    `credit`; from then on the plan advances by the interval."""
+    after its planned time. The first ones are read awake: none goes before its time, so the most
+    punctual of them shows when that is. `awake`: looks for the end of a read all the time, so that
+    what it takes to be woken is not in the figures."""
     import workload
 
     descriptor, memory = workload.open_file(path), workload.buffer(4096)
-    time.sleep(0.05)  # idle
-    late = []
-    now = time.monotonic_ns()
-    plan, end = now - credit_ns, now + round(1e9 * seconds)
-    os.preadv(descriptor, [memory], 0)
-    while now < end:
-        plan += interval_ns
+    reader = AwakeReader(descriptor, memory)
+    def asleep():
         os.preadv(descriptor, [memory], 0)
-        now = time.monotonic_ns()
-        late.append(now - plan)
-    return without_moves(late, catch_up_ns)
+
+    reads = [reader.read] * FIRST + [reader.read if awake else asleep] * round(
+        1e9 * seconds / interval_ns)
+    late, plan = [], time.monotonic_ns()
+    for read in reads:
+        read()
+        late.append(time.monotonic_ns() - plan)
+        plan += interval_ns
+    late = without_moves(late[1:], catch_up_ns)  # the first has the credit of an idle group
+    begin = min(late[:FIRST])
+    return [value - begin for value in late[FIRST:]]
+
+
+class AwakeReader:
+    """Reads the first bytes of a file with libaio, one read at a time."""
+
+    BLOCK = struct.Struct("@QIIHhIQQQQII")  # struct iocb
+    EVENT_BYTES = 32
+
+    def __init__(self, descriptor, memory):
+        self._aio = ctypes.CDLL("libaio.so.1")
+        self._context = ctypes.c_void_p()
+        found = self._aio.io_setup(1, ctypes.byref(self._context))
+        lib.check(found == 0, f"io_setup: {-found}")
+        address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+        block = self.BLOCK.pack(0, 0, 0, 0, 0, descriptor, address, len(memory), 0, 0, 0, 0)
+        self._block = ctypes.create_string_buffer(block)
+        self._blocks = (ctypes.c_void_p * 1)(ctypes.addressof(self._block))
+        self._event = ctypes.create_string_buffer(self.EVENT_BYTES)
+
+    def read(self):
+        found = self._aio.io_submit(self._context, 1, self._blocks)
+        lib.check(found == 1, f"io_submit: {-found}")
+        ended = 0
+        now = ctypes.create_string_buffer(16)  # a timespec of 0
+        while ended == 0:
+            ended = self._aio.io_getevents(self._context, 0, 1, self._event, now)
+        read = int.from_bytes(self._event.raw[16:24], sys.byteorder, signed=True)
+        lib.check(ended == 1 and read > 0, f"a read ended with {read}")
 
 
 def without_moves(late, catch_up_ns):
@@ -174,8 +210,6 @@ def without_moves(late, catch_up_ns):
 
 def own_lateness(interval_ns, seconds):
     """The same of a client that only sleeps: the least that can be had of this machine."""
-    import ctypes
-
     ctypes.CDLL(None).prctl(29, 1, 0, 0, 0)  # PR_SET_TIMERSLACK, in ns
     plan = time.monotonic_ns()
     late = []

@@ -34,7 +34,7 @@ BESIDE_LEAST = 0.95
 LATE_IOPS = 100
 LATE_MOST_US = 100
 LATE_SECONDS = 5  # at least, of a round: 500 requests
-CREDIT_NS, CATCH_UP_NS = 1_000_000, 2_500_000  # throttle/README.md
+CATCH_UP_NS = 4_000_000  # throttle/README.md
 
 # What one contender fails at is no reason to lose the others.
 FAILURES = (AssertionError, OSError, subprocess.SubprocessError)
@@ -316,7 +316,7 @@ class Lateness:
     """How late a request comes back whose time has come."""
 
     TITLE = (f"Lateness of requests under a limit of {LATE_IOPS} a second, all else idle, on null: "
-             "from the planned time until the client is awake")
+             "from the planned time until the client has the answer")
 
     def __init__(self):
         self.failed = []
@@ -324,16 +324,21 @@ class Lateness:
     def measure(self, scratch, arguments):
         seconds = max(LATE_SECONDS, arguments.seconds)
         interval = 10**9 // LATE_IOPS
-        found = {peers.Classic: [], peers.Uring: [], None: []}
+        found = {(kind, awake): [] for kind in (peers.Classic, peers.Uring)
+                 for awake in (True, False)}
+        slept = []
         with disks.disk(scratch, "null") as disk:
             ring = Ring(scratch, disk, arguments)
             for _ in range(arguments.rounds):
-                for kind in (peers.Classic, peers.Uring):
-                    found[kind] += ring.sample(kind, lambda peer: paced(peer, interval, seconds))
+                for (kind, awake), rounds in found.items():
+                    rounds += ring.sample(
+                        kind, lambda peer, awake=awake: paced(peer, interval, seconds, awake))
                 job = Job(clients.own_lateness, interval, seconds)
-                found[None].append(job.result(seconds + clients.MORE_SECONDS))
+                slept.append(job.result(seconds + clients.MORE_SECONDS))
             self.failed = ring.failed
-        return [late_row(kind, rounds) for kind, rounds in found.items() if rounds]
+        rows = [late_row(f"{kind.name}, the client {'awake' if awake else 'asleep'}", rounds, awake)
+                for (kind, awake), rounds in found.items() if rounds]
+        return rows + [late_row("a client that sleeps until the time", slept, False)]
 
     @staticmethod
     def print_table(title, rows):
@@ -349,21 +354,22 @@ class Lateness:
                  "bars": [{"label": row["contender"], **row["p99_rounds"]} for row in rows]}]
 
 
-def paced(peer, interval, seconds):
+def paced(peer, interval, seconds, awake):
     group = peer.groups[0]
     group.limit("read_iops", peer.disk.device, LATE_IOPS)
-    return group.call(clients.lateness, peer.path, interval, CREDIT_NS, CATCH_UP_NS, seconds,
+    return group.call(clients.lateness, peer.path, interval, CATCH_UP_NS, seconds, awake,
                       timeout=seconds + clients.MORE_SECONDS)
 
 
-def late_row(kind, rounds):
+def late_row(name, rounds, is_asked):
     late = [value for values in rounds for value in values]
     p99 = percentile(late, 99)
-    verdict = ("reached" if p99 <= LATE_MOST_US else "misses") if kind else ""
-    return {"contender": kind.name if kind else "a client that sleeps until the time",
-            "p50_us": percentile(late, 50), "p99_us": p99, "most_us": max(late) / 1000,
+    return {"contender": name, "p50_us": percentile(late, 50), "p99_us": p99,
+            "most_us": max(late) / 1000,
             "p99_rounds": spread([percentile(values, 99) for values in rounds]),
-            "asked": f"at most {LATE_MOST_US}" if kind else "", "verdict": verdict, "runs": rounds}
+            "asked": f"at most {LATE_MOST_US}" if is_asked else "",
+            "verdict": ("reached" if p99 <= LATE_MOST_US else "misses") if is_asked else "",
+            "runs": rounds}
 
 
 def percentile(values_ns, percent):
