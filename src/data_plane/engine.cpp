@@ -181,6 +181,8 @@ void Engine::run() {
     wait(deadline());
     now_ = monotonic_now();  // before the handlers: what they hear of has happened by now
     ring_.reap();
+    const TimeNs asked = alarm_.take_rung();
+    if (asked != kNever && is_punctual_) early_wake_.woken(asked, now_);
     if (stopping_) check_drained();
   }
 }
@@ -202,20 +204,14 @@ void Engine::wait(TimeNs until) {
   if (shards_.size() > kMostLookedAt) expect();
   if (budget != 0 && spin(std::min(until, monotonic_now() + budget))) return;
   expect();
-  if (until == kNever) {
-    ring_.wait(kNever);
-  } else {
-    sleep(until, !busy && options_.spin_ns != 0);
+  is_punctual_ = !busy && options_.spin_ns != 0;
+  if (until != kNever) {
+    const TimeNs now = monotonic_now();
+    if (is_punctual_ && early_wake_.is_close(until, now)) return await(until, now);
+    if (until <= now) return ring_.wait(0);
+    alarm_.set(is_punctual_ ? early_wake_.before(until, now) : until);
   }
-}
-
-/// `punctual`: nothing else is to be done, so the deadline is waited for awake.
-void Engine::sleep(TimeNs until, bool punctual) {
-  const TimeNs now = monotonic_now();
-  if (punctual && early_wake_.is_close(until, now)) return await(until, now);
-  const TimeNs asked = punctual ? early_wake_.before(until, now) : until;
-  ring_.wait(std::max<TimeNs>(asked - now, 0));
-  if (punctual && !ring_.has_completions()) early_wake_.woken(asked, monotonic_now());
+  ring_.wait(kNever);
 }
 
 void Engine::await(TimeNs until, TimeNs since) {

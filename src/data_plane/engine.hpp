@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "affinity.hpp"
+#include "alarm.hpp"
 #include "device_shard.hpp"
 #include "early_wake.hpp"
 #include "mailbox.hpp"
@@ -89,7 +90,6 @@ class Engine {
   TimeNs deadline();
   void place();
   void wait(TimeNs until);
-  void sleep(TimeNs until, bool punctual);
   void await(TimeNs until, TimeNs since);
   bool spin(TimeNs until);
   bool look();
@@ -109,7 +109,9 @@ class Engine {
   int event_fd_ = -1;
   TimeNs now_ = 0;
   Spinner spinner_;
+  Alarm alarm_{ring_};
   EarlyWake early_wake_;
+  bool is_punctual_ = false;  ///< nothing else is to be done: deadlines are waited for awake
   Placement placement_;
   Affinity affinity_;
   bool stopping_ = false;

@@ -17,6 +17,10 @@ unsigned raw(FileIndex file) {
   return static_cast<unsigned>(file);
 }
 
+__kernel_timespec timespec_of(TimeNs ns) {
+  return {ns / kSecondNs, ns % kSecondNs};
+}
+
 void fixed_file(io_uring_sqe* sqe) {
   sqe->flags |= IOSQE_FIXED_FILE;
 }
@@ -173,6 +177,22 @@ void Ring::command(Completion& done, FileIndex file, std::uint32_t operation,
   fixed_file(sqe);
 }
 
+void Ring::start_timer(Completion& done, TimeNs at) {
+  io_uring_sqe* sqe = next(done);
+  started_ = timespec_of(at);
+  io_uring_prep_timeout(sqe, &started_, 0, IORING_TIMEOUT_ABS);
+  io_uring_sqe_set_data(sqe, &done);
+}
+
+void Ring::move_timer(Completion& done, TimeNs at) {
+  io_uring_sqe* sqe = next(done);
+  moved_ = timespec_of(at);
+  io_uring_prep_timeout_update(sqe, &moved_, reinterpret_cast<std::uintptr_t>(&done),
+                               IORING_TIMEOUT_ABS);
+  io_uring_sqe_set_data(sqe, nullptr);
+  sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+}
+
 bool Ring::poll() {
   if (io_uring_sq_ready(&ring_) == 0 && !has_news()) return false;
   io_uring_submit_and_get_events(&ring_);
@@ -197,7 +217,7 @@ void Ring::wait(TimeNs timeout_ns) {
   if (timeout_ns == kNever) {
     io_uring_submit_and_wait(&ring_, 1);
   } else {
-    __kernel_timespec timeout{timeout_ns / kSecondNs, timeout_ns % kSecondNs};
+    __kernel_timespec timeout = timespec_of(timeout_ns);
     io_uring_submit_and_wait_timeout(&ring_, &cqe, 1, &timeout, nullptr);
   }
 }

@@ -63,6 +63,11 @@ class Ring {
   /// For descriptors that are not registered.
   void read_plain(Completion& done, int fd, void* to, std::uint32_t bytes);
 
+  /// Completes at `at` (CLOCK_MONOTONIC), once.
+  void start_timer(Completion& done, TimeNs at);
+  /// For one that has been started: `at` instead. Nothing happens if it has completed meanwhile.
+  void move_timer(Completion& done, TimeNs at);
+
   /// Submits what was queued, waits for one completion or until `timeout_ns` has passed (kNever:
   /// for ever; 0: does not wait).
   void wait(TimeNs timeout_ns);
@@ -93,6 +98,8 @@ class Ring {
   io_uring_sqe* next(Completion& done);
 
   io_uring ring_{};
+  __kernel_timespec started_{};  ///< timers that have not been submitted yet
+  __kernel_timespec moved_{};
   bool open_ = false;
   std::vector<int> descriptors_;      ///< by slot
   std::vector<unsigned> free_files_;  ///< slots free again
