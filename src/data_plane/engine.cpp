@@ -193,9 +193,8 @@ void Engine::place() {
   const std::optional<unsigned> cpu = options_.cpu_of(client);
   const int own = sched_getcpu();
   if (!cpu || own < 0) return;
-  if (placement_.looked(now_, static_cast<unsigned>(own), *cpu)) {
-    affinity_.avoid(placement_.avoided());
-  }
+  if (!placement_.looked(now_, static_cast<unsigned>(own), *cpu)) return;
+  if (!affinity_.avoid(placement_.avoided())) placement_.refused(now_);
 }
 
 void Engine::wait(TimeNs until) {

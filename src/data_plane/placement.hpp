@@ -26,6 +26,7 @@ class Placement {
  public:
   static constexpr TimeNs kShortestNs = kMillisecondNs;
   static constexpr TimeNs kLongestNs = 16 * kMillisecondNs;
+  static constexpr TimeNs kRefusedNs = kSecondNs;
   static constexpr unsigned kLooks = 4;  ///< that a judgement is based on
   static constexpr unsigned kOften = 3;  ///< of them
 
@@ -43,6 +44,12 @@ class Placement {
     const bool changed = looks_ == kLooks && judge(client);
     next_ns_ = now + interval_ns_;
     return changed;
+  }
+
+  /// It could not be done: there is no other CPU, or the kernel forbids it.
+  void refused(TimeNs now) {
+    avoided_.reset();
+    next_ns_ = now + kRefusedNs;
   }
 
   /// The CPU to keep off.

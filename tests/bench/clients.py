@@ -152,6 +152,7 @@ def lateness(path, interval_ns, catch_up_ns, seconds, awake):
 
     descriptor, memory = workload.open_file(path), workload.buffer(4096)
     reader = AwakeReader(descriptor, memory)
+
     def asleep():
         os.preadv(descriptor, [memory], 0)
 

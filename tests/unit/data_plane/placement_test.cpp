@@ -72,6 +72,17 @@ TEST_CASE("placement: looks seldom while they are apart, and every millisecond a
   CHECK(now - moved == Placement::kShortestNs);
 }
 
+TEST_CASE("placement: where there is no other CPU it looks once a second") {
+  Placement placement;
+  TimeNs now = 0;
+  REQUIRE(look(placement, now, 4, 0, 0) == 1);
+  placement.refused(now);
+  CHECK(placement.avoided() == std::nullopt);
+  const TimeNs refused = now;
+  look(placement, now, 1, 0, 0);
+  CHECK(now - refused == Placement::kRefusedNs);
+}
+
 TEST_CASE(
     "placement: looks at nobody twice for one request, and at nobody of whom it has not heard") {
   Placement placement;
