@@ -3,7 +3,8 @@
 
 A peer is at work between start() and stop(), one peer at a time, so that nobody's idle threads and
 caches are in another's way. Meanwhile clients open `path`; client `number` belongs into
-groups[number], if there are groups; `pids` are the processes whose CPU time is the peer's.
+groups[number], if there are groups; `pids` are the processes whose CPU time is the peer's. Those run
+in sessions of their own, as daemons do: the scheduler shares CPUs out to sessions first (autogroup).
 """
 import os
 import subprocess
@@ -127,7 +128,7 @@ class Blkio(Peer):
     def start(self):
         super().start()
         try:
-            self._daemon = self.scratch.blkio([self.disk.device], *self.options())
+            self._daemon = self.scratch.blkio([self.disk.device], *self.options(), own_session=True)
         except AssertionError as error:
             refusal = [line for line in str(error).splitlines() if "transport=uring: " in line]
             raise lib.Skip(refusal[0]) if refusal else error
@@ -194,7 +195,8 @@ class Exported(Peer):
     def _start(self, command, ready):
         with open(self.scratch.path("export.log"), "ab") as log:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                       preexec_fn=lib.die_on_sigterm_of_parent)
+                                       preexec_fn=lib.die_on_sigterm_of_parent,
+                                       start_new_session=True)
         self._processes.append(process)
         lib.eventually(lambda: ready() or process.poll() is not None, START_SECONDS,
                        f"{command[0]} is ready")

@@ -151,7 +151,8 @@ class Scratch:
 class Blkio(Group):
     """A running daemon; as a Group, the root of its hierarchy."""
 
-    def __init__(self, scratch, devices, options=(), foreground=True, name="blkio"):
+    def __init__(self, scratch, devices, options=(), foreground=True, name="blkio",
+                 own_session=False):
         self.mount = scratch.make_directory(name)
         self.devdir = scratch.make_directory(f"{name}-dev")
         super().__init__(self.mount)
@@ -163,6 +164,7 @@ class Blkio(Group):
         self.command = [binary("blkio"), *(["-f"] if foreground else []), self.mount,
                         "-o", ",".join(words)]
         self.process = None
+        self.own_session = own_session
         self.start_daemon(foreground)
         for device in devices:
             device.path = os.path.join(self.devdir, os.path.basename(device.source))
@@ -171,7 +173,8 @@ class Blkio(Group):
         """Again, after it has ended."""
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log,
-                                            stderr=log, preexec_fn=die_on_sigterm_of_parent)
+                                            stderr=log, preexec_fn=die_on_sigterm_of_parent,
+                                            start_new_session=self.own_session)
         if foreground:
             eventually(self._answers_or_dead, 10, "the mount answers")
         else:
