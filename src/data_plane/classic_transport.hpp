@@ -44,7 +44,8 @@ class ClassicTransport final : public Transport {
   Poll poll_;
   unsigned found_ = 0;    ///< by the last look
   unsigned replies_ = 0;  ///< in the ring
-  bool alone_ = false;    ///< one message at a time: whether there is another need not be asked
+  bool alone_ =
+      false;  ///< each came after a look in vain: whether there is another need not be asked
   bool polling_ = false;
   bool starved_ = false;  ///< the last look had no memory for a message
   bool paused_ = false;

@@ -207,7 +207,10 @@ void Engine::wait(TimeNs until) {
   if (until != kNever) {
     const TimeNs now = monotonic_now();
     if (is_punctual_ && early_wake_.is_close(until, now)) return await(until, now);
-    if (until <= now) return ring_.wait(0);
+    if (until <= now) {
+      ring_.poll();
+      return;
+    }
     alarm_.set(is_punctual_ ? early_wake_.before(until, now) : until);
   }
   ring_.wait(kNever);
@@ -215,20 +218,23 @@ void Engine::wait(TimeNs until) {
 
 void Engine::await(TimeNs until, TimeNs since) {
   ring_.poll();
-  TimeNs now = since;
-  while (!look() && now < until) now = monotonic_now();
-  early_wake_.spent(now - since);
+  look_until(until);
+  early_wake_.spent(monotonic_now() - since);
 }
 
 bool Engine::spin(TimeNs until) {
   const bool woken = ring_.poll();
   if (look() || woken) return true;
+  const bool found = look_until(until);
+  found ? spinner_.found() : spinner_.in_vain();
+  return found;
+}
+
+/// At least once; true if there was something.
+bool Engine::look_until(TimeNs until) {
   do {
-    if (!look()) continue;
-    spinner_.found();
-    return true;
+    if (look()) return true;
   } while (monotonic_now() < until);
-  spinner_.in_vain();
   return false;
 }
 

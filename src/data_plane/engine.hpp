@@ -92,6 +92,7 @@ class Engine {
   void wait(TimeNs until);
   void await(TimeNs until, TimeNs since);
   bool spin(TimeNs until);
+  bool look_until(TimeNs until);
   bool look();
   void expect();
   bool is_busy() const;

@@ -39,9 +39,12 @@ class Placement {
   /// Where both were; true if avoided() has changed.
   bool looked(TimeNs now, unsigned engine, unsigned client) {
     ++looks_;
-    if (engine == client) ++together_;
+    if (engine == client) {
+      ++together_;
+      shared_ = engine;
+    }
     if (avoided_ == client) ++there_;
-    const bool changed = looks_ == kLooks && judge(client);
+    const bool changed = looks_ == kLooks && judge();
     next_ns_ = now + interval_ns_;
     return changed;
   }
@@ -56,10 +59,10 @@ class Placement {
   std::optional<unsigned> avoided() const { return avoided_; }
 
  private:
-  bool judge(unsigned client) {
+  bool judge() {
     const std::optional<unsigned> before = avoided_;
     if (together_ >= kOften) {
-      avoided_ = client;
+      avoided_ = shared_;
       interval_ns_ = kShortestNs;
     } else if (together_ == 0) {
       if (there_ == 0) avoided_.reset();
@@ -75,7 +78,8 @@ class Placement {
   std::optional<unsigned> avoided_;
   unsigned looks_ = 0;
   unsigned together_ = 0;
-  unsigned there_ = 0;  ///< looks that found a client on the avoided CPU
+  unsigned shared_ = 0;  ///< the CPU both were on when they last were together
+  unsigned there_ = 0;   ///< looks that found a client on the avoided CPU
 };
 
 }  // namespace blkio::data_plane

@@ -3,10 +3,7 @@
 
 #include <catch2/catch.hpp>
 
-#include "data_plane/affinity.hpp"
-
 using namespace blkio;
-using data_plane::Affinity;
 using data_plane::Placement;
 
 namespace {
@@ -38,6 +35,14 @@ TEST_CASE("placement: keeps off a CPU that the client is on three times of four"
   // The client has followed.
   CHECK(look(placement, now, 4, 1, 1) == 1);
   CHECK(placement.avoided() == 1u);
+}
+
+TEST_CASE("placement: it is the CPU they shared, wherever the client was seen last") {
+  Placement placement;
+  TimeNs now = 0;
+  CHECK(look(placement, now, 3, 0, 0) == 0);
+  CHECK(look(placement, now, 1, 0, 1) == 1);
+  CHECK(placement.avoided() == 0u);
 }
 
 TEST_CASE("placement: twice of four is no reason to go") {
@@ -90,35 +95,4 @@ TEST_CASE(
   placement.heard(kClient);
   CHECK(placement.due(0) == kClient);
   CHECK(placement.due(0) == 0);
-}
-
-TEST_CASE("affinity: takes one CPU away and gives it back, and never the last one") {
-  cpu_set_t before;
-  REQUIRE(sched_getaffinity(0, sizeof before, &before) == 0);
-  unsigned first = 0;
-  while (!CPU_ISSET(first, &before)) ++first;
-  cpu_set_t now;
-  Affinity affinity;
-  const bool several = CPU_COUNT(&before) > 1;
-  CHECK(affinity.avoid(first) == several);
-  REQUIRE(sched_getaffinity(0, sizeof now, &now) == 0);
-  CHECK(CPU_ISSET(first, &now) == !several);
-  CHECK(CPU_COUNT(&now) == (several ? CPU_COUNT(&before) - 1 : 1));
-
-  SECTION("all that it was given") {
-    CHECK(affinity.avoid({}));
-    REQUIRE(sched_getaffinity(0, sizeof now, &now) == 0);
-    CHECK(CPU_EQUAL(&now, &before));
-  }
-  SECTION("what somebody else has set meanwhile holds") {
-    cpu_set_t one;
-    CPU_ZERO(&one);
-    CPU_SET(first, &one);
-    REQUIRE(sched_setaffinity(0, sizeof one, &one) == 0);
-    CHECK_FALSE(affinity.avoid(first));
-    CHECK(affinity.avoid({}));
-    REQUIRE(sched_getaffinity(0, sizeof now, &now) == 0);
-    CHECK(CPU_EQUAL(&now, &one));
-  }
-  sched_setaffinity(0, sizeof before, &before);
 }
